@@ -1,1 +1,5 @@
 //! Placeholder.
+
+pub mod client;
+pub mod handshake;
+pub mod request;
