@@ -1,0 +1,72 @@
+# The project's commands. `make help` lists them; each can be repeated and says little when there is nothing to do.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# `cargo` itself decides where this is (CARGO_TARGET_DIR, .cargo/config.toml), so ask it.
+TARGET = $(shell cargo metadata --format-version 1 --no-deps | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+.PHONY: run
+run: ## one gateway on config/dev.toml in the foreground; open the address it prints, Ctrl-C stops it
+	@scripts/setup build
+	@cargo build --quiet --release -p tidegate-gateway
+	@exec scripts/run-dev "$(TARGET)/release/tidegate-gateway"
+
+.PHONY: test
+test: ## everything that proves the product; installs what it needs
+	@scripts/setup build browser conformance
+	@scripts/test all
+
+.PHONY: test-rust
+test-rust: ## unit, property, corpus-replay and system tests only
+	@scripts/setup build
+	@scripts/test rust
+
+.PHONY: test-browser
+test-browser: ## the demo page in a real browser
+	@scripts/setup build browser
+	@scripts/test browser
+
+.PHONY: conformance
+conformance: ## all 517 Autobahn cases against a release build
+	@scripts/setup build conformance
+	@scripts/test conformance
+
+.PHONY: soak
+soak: ## the long form of the system tests: all ten rounds of 5,000 connections
+	@scripts/setup build
+	@TIDEGATE_SOAK=1 cargo test --release -p tidegate-gateway --test system -- --nocapture soak
+
+.PHONY: bench
+bench: ## measures gateway and floor in turn and rewrites the table in docs/performance.md
+	@scripts/setup build
+	@cargo build --quiet --release -p tidegate-gateway -p tidegate-loadtest
+	@"$(TARGET)/release/tidegate-loadtest" compare --gateway "$(TARGET)/release/tidegate-gateway" --markdown docs/performance.md
+
+.PHONY: lint
+lint: ## formatting, clippy, and the project's own rules
+	@scripts/setup build
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo xtask tidy
+
+.PHONY: audit
+audit: ## known vulnerabilities in dependencies; needs cargo-deny and a network that reaches its database
+	@scripts/setup audit
+	cargo deny check
+
+.PHONY: docs
+docs: ## rewrites the generated pages under docs/
+	@scripts/setup build
+	UPDATE_DOCS=1 cargo test --quiet --workspace documented
+
+.PHONY: clean
+clean: ## removes what was built; installed tools stay
+	cargo clean
+	rm -rf tests/browser/node_modules
