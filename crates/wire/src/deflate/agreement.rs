@@ -7,6 +7,9 @@ use super::error::{ExtensionError, Parameter, ParameterError};
 use super::header::{ExtensionReader, Param};
 use super::{COMPRESS_WINDOW_BITS_MIN, WINDOW_BITS_MAX};
 
+#[cfg(test)]
+mod tests;
+
 /// What the operator of a server allows.
 #[derive(Clone, Debug)]
 pub struct Policy {
