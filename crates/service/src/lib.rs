@@ -1,1 +1,12 @@
-//! Placeholder.
+//! What makes a process a good citizen of a cluster, and knows nothing of what the process is for.
+//!
+//! In the order a program meets them: [`config`] says what it shall do, [`log`] tells what it does, [`process`]
+//! what the machine grants, [`metrics`] counts, [`lifecycle`] is the latch from start to stop, and [`admin`] shows
+//! all of it to people and probes.
+
+pub mod admin;
+pub mod config;
+pub mod lifecycle;
+pub mod log;
+pub mod metrics;
+pub mod process;
