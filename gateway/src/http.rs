@@ -1,0 +1,16 @@
+//! Plain HTTP on the client port: the demo page, and a helpful answer for everything that is no upgrade.
+//!
+//! Place in the data path: beside it. A worker that reads a request head without `Upgrade: websocket` deregisters the
+//! socket and gives it away through [`HttpDoor::try_handover`]; here, on the tokio side, hyper reads the same bytes
+//! again and axum answers. The worker never waits for any of this.
+
+pub mod raw_path;
+
+mod door;
+mod router;
+mod server;
+mod stream;
+
+pub use door::{Handover, HttpDoor};
+pub use router::Pages;
+pub use server::{HttpDeadlines, HttpServer};

@@ -1,0 +1,62 @@
+//! Why a TLS connection ended: `rustls`' errors, sorted by what an operator can do about them.
+
+use std::io;
+
+use rustls::{AlertDescription, Error, InvalidMessage, PeerIncompatible};
+use thiserror::Error;
+
+/// A TLS failure, carried inside the `io::Error` of a transport call; get it with [`TlsFailure::of`].
+#[derive(Clone, Debug, Error, PartialEq)]
+pub enum TlsFailure {
+    /// The first bytes are no TLS record: `http://` or `ws://` on a port that speaks TLS, or a scanner.
+    #[error("the client does not speak TLS (http:// or ws:// on a TLS port?)")]
+    NotTls,
+    /// No protocol version, cipher suite, group or signature scheme in common.
+    #[error("the client offers nothing this server supports: {0:?}")]
+    NothingInCommon(PeerIncompatible),
+    /// ALPN without `http/1.1`.
+    #[error("the client's ALPN does not offer http/1.1")]
+    NoHttp1,
+    /// The client ended the connection by an alert; `UnknownCA` and `BadCertificate` mean that it does not trust ours.
+    #[error("the client refused: alert {0:?}")]
+    RefusedByClient(AlertDescription),
+    /// A record that is malformed, does not decrypt or does not belong here.
+    #[error("TLS protocol violation: {0}")]
+    Violation(Error),
+}
+
+impl TlsFailure {
+    /// The failure inside an error that a transport call returned; `None` for errors of the socket itself.
+    pub fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+
+    /// Name for a metric label.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::NotTls => "not_tls",
+            Self::NothingInCommon(_) => "nothing_in_common",
+            Self::NoHttp1 => "no_http1",
+            Self::RefusedByClient(_) => "refused_by_client",
+            Self::Violation(_) => "violation",
+        }
+    }
+}
+
+impl From<Error> for TlsFailure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::InvalidMessage(InvalidMessage::InvalidContentType) => Self::NotTls,
+            Error::PeerIncompatible(reason) => Self::NothingInCommon(reason),
+            Error::NoApplicationProtocol => Self::NoHttp1,
+            Error::AlertReceived(alert) => Self::RefusedByClient(alert),
+            error => Self::Violation(error),
+        }
+    }
+}
+
+impl From<TlsFailure> for io::Error {
+    fn from(failure: TlsFailure) -> Self {
+        Self::new(io::ErrorKind::InvalidData, failure)
+    }
+}
