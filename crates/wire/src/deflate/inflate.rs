@@ -14,6 +14,9 @@ use super::{FLUSH_TAIL, WINDOW_BITS_MAX};
 use super::Role;
 use crate::pool::{BufferPool, PoolBuffer, PoolCharge};
 
+#[cfg(test)]
+mod tests;
+
 /// Why a compressed message was refused; the connection cannot go on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum InflateError {
