@@ -1,195 +1,306 @@
-//! The gateway's configuration tree: every section, key, default and unit in one place.
+//! The gateway's configuration tree: every section, key, default, unit and range, each written down once.
 //!
-//! Read once at start, before a port is bound; every other module is handed the section it needs.
+//! Read once at start, before a port is bound; every other part is handed the section it needs. The doc comments are
+//! the text of `docs/configuration.md`, which a test regenerates.
+
+mod rules;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tidegate_service::config::{Checks, Configuration, Environment, Outline, Source, Sources};
+use tidegate_service::config::{bytes, computed, required, section, tables, value};
+use tidegate_service::log::check_filter;
+use tidegate_service::{config_choice, config_section, process};
 
-/// The whole configuration.
-#[derive(Clone, Debug)]
-pub struct Config {
+pub use tidegate_service::log::Format as LogFormat;
+
+use crate::http::raw_path::RawPath;
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+const GIB: usize = 1 << 30;
+
+/// Shorter deadlines than this cannot be kept by a timer with slots; longer ones protect nobody.
+const DEADLINE_MIN: Duration = milliseconds(10);
+const DEADLINE_MAX: Duration = seconds(3600);
+
+config_section! {
+    /// The whole configuration of a gateway.
+    pub struct Config {
+        /// What this node is called and how many threads serve.
+        pub node: Node = section();
+        /// The port that clients connect to.
+        pub client: Client = section();
+        /// The port for probes, metrics and inspection.
+        pub admin: Admin = section();
+        /// Bounds on everything that clients can make the gateway hold or wait for.
+        pub limits: Limits = section();
+        /// How the gateway leaves after SIGTERM.
+        pub drain: Drain = section();
+        /// What the gateway tells about itself.
+        pub telemetry: Telemetry = section();
+        /// Paths of the raw dialect: messages are opaque, any subprotocol or none.
+        pub raw: Vec<Raw> = tables(Raw::embedded);
+    }
+}
+
+config_section! {
     /// What this node is called and how many threads serve.
-    pub node: Node,
-    /// The port clients connect to.
-    pub client: Client,
-    /// The port for probes, metrics and inspection.
-    pub admin: Admin,
-    /// Bounds on everything a client can make the gateway hold or wait for.
-    pub limits: Limits,
-    /// What happens on SIGTERM.
-    pub drain: Drain,
-    /// Logs.
-    pub telemetry: Telemetry,
-    /// Paths served by the raw dialect.
-    pub raw: Vec<Raw>,
+    pub struct Node {
+        /// Name of this node, unique in its cluster.
+        pub name: String = computed("`POD_NAME`, else the host name and a random tail", node_name)
+            .checked(rules::check_node_name);
+        /// Worker threads, each owning its share of the connections; 0: one per core that the cgroup grants.
+        pub workers: usize = value(0).within(0..=1024);
+        /// How many gateways serve together.
+        pub replicas: u32 = value(1).within(1..=10_000);
+    }
 }
 
-/// Section `node`.
-#[derive(Clone, Debug)]
-pub struct Node {
-    /// Name of this node.
-    pub name: String,
-    /// Worker threads; 0: one per core.
-    pub workers: usize,
-    /// How many gateways serve together.
-    pub replicas: u32,
+config_section! {
+    /// The port that clients connect to.
+    pub struct Client {
+        /// Address and port; port 0 takes a free one.
+        pub listen: SocketAddr = value(SocketAddr::from(([0, 0, 0, 0], 8000)));
+        /// Web pages that may connect, by their `Origin`: `https://app.example`, or `https://*.example` for every
+        /// host below. Empty: every one. Programs that send no `Origin` may always connect.
+        pub allowed_origins: Vec<String> = value(Vec::new());
+        /// Whether `/` shows the demo page.
+        pub demo_page: bool = value(true);
+        /// TLS on the client port: on when both files are set.
+        pub tls: Tls = section();
+        /// The header by which a load balancer tells who the client is (PROXY protocol, version 1 and 2).
+        pub proxy_protocol: ProxyProtocol = section();
+        /// Compression of messages (permessage-deflate, RFC 7692).
+        pub compression: Compression = section();
+    }
 }
 
-/// Section `client`.
-#[derive(Clone, Debug)]
-pub struct Client {
-    /// Address clients connect to.
-    pub listen: SocketAddr,
-    /// Origins a browser may come from; empty: every one.
-    pub allowed_origins: Vec<String>,
-    /// Whether `/` serves the demo page.
-    pub demo_page: bool,
-    /// TLS of the client port.
-    pub tls: Tls,
-    /// PROXY protocol in front of the client port.
-    pub proxy_protocol: ProxyProtocol,
-    /// permessage-deflate.
-    pub compression: Compression,
+config_section! {
+    /// TLS on the client port: on when both files are set.
+    pub struct Tls {
+        /// Certificate chain in PEM, the server's own first.
+        pub cert_file: Option<PathBuf> = value(None);
+        /// Private key in PEM.
+        pub key_file: Option<PathBuf> = value(None);
+        /// How often the files are looked at; a new certificate serves new connections and drops none.
+        pub reload_interval: Duration = value(seconds(10)).within(milliseconds(100)..=seconds(86_400));
+    }
 }
 
-/// Section `client.tls`.
-#[derive(Clone, Debug)]
-pub struct Tls {
-    /// PEM file with the certificate chain.
-    pub cert_file: Option<PathBuf>,
-    /// PEM file with the private key.
-    pub key_file: Option<PathBuf>,
-    /// How often the files are looked at for a new certificate.
-    pub reload_interval: Duration,
+config_section! {
+    /// The header by which a load balancer tells who the client is (PROXY protocol, version 1 and 2).
+    pub struct ProxyProtocol {
+        /// Addresses of the load balancers. Empty: the header is not expected, and not understood.
+        pub trusted_cidrs: Vec<IpNet> = value(Vec::new());
+        /// Whether a trusted peer must send the header; otherwise one without it is a client itself.
+        pub required: bool = value(true);
+    }
 }
 
-/// Section `client.proxy_protocol`.
-#[derive(Clone, Debug)]
-pub struct ProxyProtocol {
-    /// Peers whose PROXY header is believed; empty: off.
-    pub trusted_cidrs: Vec<IpNet>,
-    /// Whether a trusted peer must send the header.
-    pub required: bool,
+config_section! {
+    /// Compression of messages (permessage-deflate, RFC 7692).
+    pub struct Compression {
+        /// Whether compression is agreed on with clients that offer it.
+        pub enabled: bool = value(true);
+        /// Whether the gateway's window lives on between messages: better ratio, and memory for each connection.
+        pub server_context_takeover: bool = value(false);
+        /// Whether a client's window may live on between messages: the gateway then keeps it for each connection.
+        pub client_context_takeover: bool = value(false);
+        /// Largest window of the gateway, as the power of two of its bytes.
+        pub server_max_window_bits: u8 = value(15).within(9..=15);
+        /// Effort: 1 is fastest, 9 smallest.
+        pub level: u8 = value(1).within(1..=9);
+        /// Smaller messages go out as they are.
+        pub threshold: usize = bytes(KIB).within(0..=GIB);
+    }
 }
 
-/// Section `client.compression`.
-#[derive(Clone, Debug)]
-pub struct Compression {
-    /// Whether permessage-deflate is offered.
-    pub enabled: bool,
-    /// Whether the gateway keeps its window between messages.
-    pub server_context_takeover: bool,
-    /// Whether clients may keep their window between messages.
-    pub client_context_takeover: bool,
-    /// Largest window of the gateway, 9 to 15 bits.
-    pub server_max_window_bits: u8,
-    /// Effort, 1 to 9.
-    pub level: u8,
-    /// Smaller messages go out as they are, bytes.
-    pub threshold: usize,
+config_section! {
+    /// The port for probes, metrics and inspection. It has no authentication: keep it inside the cluster.
+    pub struct Admin {
+        /// Address and port; port 0 takes a free one.
+        pub listen: SocketAddr = value(SocketAddr::from(([0, 0, 0, 0], 9000)));
+    }
 }
 
-/// Section `admin`.
-#[derive(Clone, Debug)]
-pub struct Admin {
-    /// Address of the admin port.
-    pub listen: SocketAddr,
+config_section! {
+    /// Bounds on everything that clients can make the gateway hold or wait for.
+    pub struct Limits {
+        /// Longest message, all of its fragments together and after decompression; a longer one closes with 1009.
+        pub message_bytes: usize = bytes(MIB).within(125..=GIB);
+        /// Longest frame; at most `message_bytes`.
+        pub frame_bytes: usize = bytes(MIB).within(125..=GIB).settled("`message_bytes`");
+        /// What may wait for one client. An echo client over it is no longer read, a channel subscriber is closed.
+        pub outbox_bytes: usize = bytes(MIB).within(4 * KIB..=GIB);
+        /// Connections of this node; further ones are refused with 503.
+        pub connections: u64 = value(100_000).within(1..=10_000_000);
+        /// Connections of one address, further ones are refused with 429; 0: no limit.
+        pub connections_per_ip: u64 = value(0).within(0..=10_000_000);
+        /// Handshakes a second on this node, further ones are refused with 503; 0: no limit.
+        pub handshakes_per_second: u32 = value(0).within(0..=1_000_000);
+        /// Longest request head.
+        pub header_bytes: usize = bytes(8 * KIB).within(256..=MIB);
+        /// Most header fields in a request.
+        pub headers: usize = value(64).within(8..=1024);
+        /// Longest request target; at most `header_bytes`.
+        pub target_bytes: usize = bytes(4 * KIB).within(1..=MIB).settled("`\"4KiB\"`, or less with `header_bytes`");
+        /// How long a handshake may take, TLS and PROXY header included.
+        pub handshake_timeout: Duration = value(seconds(10)).within(DEADLINE_MIN..=DEADLINE_MAX);
+        /// How long a frame or a fragmented message may stay unfinished.
+        pub frame_timeout: Duration = value(seconds(30)).within(DEADLINE_MIN..=DEADLINE_MAX);
+        /// How long a client may take nothing of what waits for it.
+        pub write_timeout: Duration = value(seconds(30)).within(DEADLINE_MIN..=DEADLINE_MAX);
+        /// How long a client may take to answer a close frame.
+        pub close_timeout: Duration = value(seconds(5)).within(DEADLINE_MIN..=DEADLINE_MAX);
+        /// Time without a sign of life after which a client is pinged.
+        pub ping_interval: Duration = value(seconds(30)).within(DEADLINE_MIN..=DEADLINE_MAX);
+        /// Unanswered pings in a row after which a client counts as gone.
+        pub pings_missed: u32 = value(3).within(1..=100);
+        /// Buffers of unfinished messages and outboxes in use on this node, all connections together.
+        pub pool_bytes: usize = bytes(256 * MIB).within(MIB..=1024 * GIB);
+        /// Buffer that a worker reads into; each worker has one.
+        pub read_buffer_bytes: usize = bytes(256 * KIB).within(4 * KIB..=16 * MIB);
+    }
 }
 
-/// Section `limits`.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Longest message, bytes.
-    pub message_bytes: usize,
-    /// Longest frame, bytes.
-    pub frame_bytes: usize,
-    /// What may wait for one client, bytes.
-    pub outbox_bytes: usize,
-    /// Connections of this node.
-    pub connections: u64,
-    /// Connections of one address; 0: no limit.
-    pub connections_per_ip: u64,
-    /// Handshakes a second on this node; 0: no limit.
-    pub handshakes_per_second: u32,
-    /// Longest request head, bytes.
-    pub header_bytes: usize,
-    /// Most header fields in a request.
-    pub headers: usize,
-    /// Longest request target, bytes.
-    pub target_bytes: usize,
-    /// How long a handshake may take.
-    pub handshake_timeout: Duration,
-    /// How long a frame may stay unfinished.
-    pub frame_timeout: Duration,
-    /// How long an outbox may make no progress.
-    pub write_timeout: Duration,
-    /// How long a closing handshake may take.
-    pub close_timeout: Duration,
-    /// Time between pings to a quiet client.
-    pub ping_interval: Duration,
-    /// Unanswered pings after which a client is gone.
-    pub pings_missed: u32,
-    /// Buffers in use on this node, bytes.
-    pub pool_bytes: usize,
-    /// Read buffer of a worker, bytes.
-    pub read_buffer_bytes: usize,
+config_section! {
+    /// How the gateway leaves after SIGTERM.
+    pub struct Drain {
+        /// How long load balancers may go on sending clients; the gateway accepts them until then.
+        pub lb_propagation: Duration = value(Duration::ZERO).within(Duration::ZERO..=seconds(3600));
+        /// How long telling every client and writing out what waits for it may take.
+        pub window: Duration = value(seconds(20)).within(Duration::ZERO..=seconds(86_400));
+    }
 }
 
-/// Section `drain`.
-#[derive(Clone, Debug)]
-pub struct Drain {
-    /// How long load balancers may still send clients after SIGTERM.
-    pub lb_propagation: Duration,
-    /// How long the flush may take until exit.
-    pub window: Duration,
+config_section! {
+    /// What the gateway tells about itself.
+    pub struct Telemetry {
+        /// Shape of log lines on standard output.
+        pub log_format: LogFormat = value(LogFormat::Json);
+        /// Level (`off`, `error`, `warn`, `info`, `debug`, `trace`) or filter (`info,tidegate_gateway::net=trace`);
+        /// `PUT /log-level` on the admin port changes it while running.
+        pub log_level: String = value("info".to_owned())
+            .checked(|level| check_filter(level).map_err(|error| error.to_string()));
+    }
 }
 
-/// Section `telemetry`.
-#[derive(Clone, Debug)]
-pub struct Telemetry {
-    /// Shape of log lines.
-    pub log_format: LogFormat,
-    /// Level or filter.
-    pub log_level: String,
+config_section! {
+    /// One path of the raw dialect.
+    pub struct Raw {
+        /// Path of the request; `{channel}` stands for one whole segment.
+        pub path: String = required()
+            .checked(|path: &String| RawPath::parse(path).map(drop).map_err(|error| error.to_string()));
+        /// What happens to a message: back to its sender, or to everyone on the same path (needs `{channel}`).
+        pub mode: RawMode = required();
+        /// Subprotocols that the path speaks; of those a client offers, its first one among these is chosen.
+        pub subprotocols: Vec<String> = value(Vec::new()).checked(rules::check_subprotocols);
+        /// What happens to a subscriber that does not read.
+        pub slow_reader: SlowReader = value(SlowReader::Close);
+    }
 }
 
-/// Shape of log lines.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum LogFormat {
-    /// One JSON object a line.
-    Json,
-    /// For people.
-    Text,
+config_choice! {
+    /// What a raw path does with a message.
+    pub enum RawMode {
+        /// Sends it back to its sender.
+        Echo = "echo",
+        /// Sends it to everyone on the same channel, its sender included.
+        Channel = "channel",
+    }
 }
 
-/// One `[[raw]]` path.
-#[derive(Clone, Debug)]
-pub struct Raw {
-    /// Request path; `{channel}` stands for one whole segment.
-    pub path: String,
-    /// What is done with a message.
-    pub mode: RawMode,
-    /// Subprotocols the path speaks, best first.
-    pub subprotocols: Vec<String>,
+config_choice! {
     /// What happens to a subscriber that does not read.
-    pub slow_reader: SlowReader,
+    pub enum SlowReader {
+        /// Its connection is closed.
+        Close = "close",
+    }
 }
 
-/// What a raw path does with a message.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum RawMode {
-    /// Back to its sender.
-    Echo,
-    /// To everyone on the same channel.
-    Channel,
+impl Configuration for Config {
+    const PROGRAM: &'static str = env!("CARGO_PKG_NAME");
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+
+    fn settle(&mut self, sources: &Sources) {
+        let is_default = |key| matches!(sources.get(key), Some(Source::Default));
+        if is_default("limits.frame_bytes") {
+            self.limits.frame_bytes = self.limits.message_bytes;
+        }
+        if is_default("limits.target_bytes") {
+            self.limits.target_bytes = self.limits.target_bytes.min(self.limits.header_bytes);
+        }
+    }
+
+    fn check(&self, checks: &mut Checks<'_>) {
+        rules::check(self, checks);
+    }
 }
 
-/// What happens to a subscriber that does not read.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum SlowReader {
-    /// Its connection is closed.
-    Close,
+impl Config {
+    /// The page `docs/configuration.md`.
+    pub fn reference() -> String {
+        format!("{REFERENCE_INTRODUCTION}\n{}", Outline::of::<Self>().reference())
+    }
 }
+
+impl Raw {
+    /// The paths of a gateway that was told none.
+    fn embedded() -> Vec<Self> {
+        let raw = |path: &str, mode| Self {
+            path: path.to_owned(),
+            mode,
+            subprotocols: Vec::new(),
+            slow_reader: SlowReader::Close,
+        };
+        vec![raw("/echo", RawMode::Echo), raw("/raw/{channel}", RawMode::Channel)]
+    }
+}
+
+/// `POD_NAME`, else the host name with a tail that tells two gateways on one machine apart.
+fn node_name(environment: &Environment) -> String {
+    if let Some(pod) = environment.text("POD_NAME") {
+        return pod.to_owned();
+    }
+    let mut tail = [0; 2];
+    let tail = match getrandom::fill(&mut tail) {
+        Ok(()) => u16::from_be_bytes(tail).into(),
+        // A kernel without randomness cannot serve TLS either; the process id is unique on one machine.
+        Err(_) => std::process::id(),
+    };
+    format!("{}-{tail:04x}", process::host_name())
+}
+
+const fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+const fn milliseconds(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+const REFERENCE_INTRODUCTION: &str = r#"# Configuration of the gateway
+
+<!-- Generated from gateway/src/config.rs by `make docs`. -->
+
+Without any configuration the gateway starts on the defaults below. A key's value comes from, in this order:
+
+1. the flag `--set section.key=value`, which may be repeated;
+2. the environment variable `TIDEGATE_SECTION__KEY`, for example `TIDEGATE_CLIENT__LISTEN=127.0.0.1:0`;
+3. the TOML file named by `--config FILE`, else by the variable `TIDEGATE_CONFIG`;
+4. the default.
+
+`--check-config` ends with code 0, or with 64 and every fault on standard error, each with its key, the place it was
+written at and what to write instead. `--print-config` prints the effective configuration as TOML, each value with its
+source; secrets are left out. A faulty configuration ends the gateway with code 64 before it binds a port.
+
+Durations carry a unit (`"500ms"`, `"30s"`, `"2m"`), sizes may (`"64KiB"`, `"1MB"`; a bare number counts bytes). In a
+variable or flag a list is comma separated, and an empty variable leaves an optional key unset. An unknown key or
+variable is a fault; variables that Kubernetes makes for Services (`TIDEGATE_…_SERVICE_HOST` and the like) are ignored.
+"#;
