@@ -10,7 +10,7 @@
 //! | [`request`] | the upgrade request, parsed where it lies in the read buffer |
 //! | [`handshake`] | the answer to it: accept key, `101`, refusals |
 //! | [`client`] | the other side of both: request writer, response parser |
-//! | `decode` | received bytes into messages and control frames, by way of [`mask`], [`utf8`] and [`deflate`] |
+//! | [`decode`] | received bytes into messages and control frames, by way of [`mask`], [`utf8`] and [`deflate`] |
 //! | [`frame`] | messages into frames |
 //! | [`close`] | close codes and close frames |
 //! | [`deflate`] | permessage-deflate: what is agreed, inflating, compressing |
@@ -18,6 +18,7 @@
 
 pub mod client;
 pub mod close;
+pub mod decode;
 pub mod deflate;
 pub mod frame;
 pub mod handshake;
