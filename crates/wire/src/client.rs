@@ -2,19 +2,13 @@
 //!
 //! Place in the data path: not in the gateway's; the load test and the tests open their connections with it.
 
-use crate::deflate::Agreement;
-use crate::deflate::ClientOffer;
-use crate::deflate::ExtensionError;
+use crate::deflate::{Agreement, ClientOffer, ExtensionError};
 use crate::handshake;
 use crate::handshake::base64;
-use crate::request::Excerpt;
-use crate::request::LineFault;
 use crate::request::chars::list_members;
-use crate::request::lines::Field;
-use crate::request::lines::Line;
-use crate::request::lines::LineCursor;
-use crate::request::lines::NextLine;
+use crate::request::lines::{Field, Line, LineCursor, NextLine};
 use crate::request::span::Single;
+use crate::request::{Excerpt, LineFault};
 
 /// A request to upgrade. The caller vouches for its strings: no control characters, no spaces in the target.
 #[derive(Clone, Copy, Debug)]

@@ -3,8 +3,7 @@
 //! Place in the data path: after `request.rs` and admission, before the first frame. Nothing here allocates
 //! beyond the room that `out` needs.
 
-use sha1::Digest;
-use sha1::Sha1;
+use sha1::{Digest, Sha1};
 
 use crate::deflate;
 
@@ -124,7 +123,7 @@ fn reason_phrase(status: u16) -> &'static str {
 const ACCEPT_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// Room for a 101 with a subprotocol and an extension: one growth of an empty buffer at most.
-const ACCEPT_BYTES_TYPICAL: usize = 256;
+const ACCEPT_BYTES_TYPICAL: usize = 384;
 
 /// Room for a refusal's head.
 const REFUSAL_BYTES_TYPICAL: usize = 256;

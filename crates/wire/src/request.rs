@@ -17,15 +17,10 @@ use std::fmt;
 use memchr::memchr;
 
 use chars::is_token_byte;
-use fields::Fields;
-use fields::UpgradeTo;
-use lines::Line;
-use lines::LineCursor;
-use lines::NextLine;
-use request_line::HttpVersion;
-use request_line::RequestLine;
-use span::Single;
-use span::Span;
+use fields::{Fields, UpgradeTo};
+use lines::{Line, LineCursor, NextLine};
+use request_line::{HttpVersion, RequestLine};
+use span::{Single, Span};
 
 pub use error::RequestError;
 pub use excerpt::Excerpt;
@@ -80,7 +75,7 @@ struct Start {
 }
 
 /// What the bytes so far amount to.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Parsed<'b> {
     /// The head is not complete: read more and ask again.
     Incomplete,

@@ -9,10 +9,8 @@ use std::num::NonZeroU16;
 use super::chars::list_members;
 use super::error::RequestError;
 use super::host;
-use super::lines::Field;
-use super::lines::Line;
-use super::span::Single;
-use super::span::Span;
+use super::lines::{Field, Line};
+use super::span::{Single, Span};
 
 /// What `Upgrade` asks for.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -6,10 +6,7 @@
 
 use memchr::memchr;
 
-use super::chars::first_control;
-use super::chars::is_token_byte;
-use super::chars::trim_whitespace_end;
-use super::chars::trim_whitespace_start;
+use super::chars::{first_control, is_token_byte, trim_whitespace_end, trim_whitespace_start};
 
 /// No head is longer than this, whatever limit the caller sets: offsets are kept in 16 bits.
 pub(crate) const HEAD_BYTES_CEILING: usize = u16::MAX as usize;

@@ -3,11 +3,9 @@
 //! Place in the data path: `request.rs` hands over line 1 as soon as it is complete, and the target once the head has
 //! turned out to be an upgrade request.
 
-use memchr::memchr;
-use memchr::memrchr;
+use memchr::{memchr, memrchr};
 
-use super::chars::is_token_byte;
-use super::chars::is_visible_ascii;
+use super::chars::{is_token_byte, is_visible_ascii};
 use super::error::RequestError;
 use super::excerpt::Excerpt;
 use super::lines::offset;
@@ -65,12 +63,10 @@ impl HttpVersion {
         match text {
             b"HTTP/1.1" => Ok(Self::Http11),
             b"HTTP/1.0" => Ok(Self::Http10),
-            [b'H', b'T', b'T', b'P', b'/', major, rest @ ..] if major.is_ascii_digit() => match rest {
-                [] | [b'.', b'0'..=b'9'] => {
-                    Err(RequestError::UnsupportedHttpVersion { version: Excerpt::new(text) })
-                }
-                _ => Err(RequestError::BadRequestLine),
-            },
+            [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9']
+            | [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
+                Err(RequestError::UnsupportedHttpVersion { version: Excerpt::new(text) })
+            }
             _ => Err(RequestError::BadRequestLine),
         }
     }

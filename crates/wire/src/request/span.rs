@@ -4,8 +4,7 @@
 
 use std::num::NonZeroU16;
 
-use super::lines::Field;
-use super::lines::offset;
+use super::lines::{Field, offset};
 
 /// A piece of the head. No value of interest starts at offset 0, the start line does; so an absent one costs no space.
 #[derive(Clone, Copy, Debug)]

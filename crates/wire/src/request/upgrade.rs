@@ -2,27 +2,22 @@
 //!
 //! Place in the data path: made by `request.rs` at the end of a head; admission and `handshake.rs` read from it.
 
+use std::fmt;
 use std::num::NonZeroU16;
 
 use memchr::memchr;
 
-use super::chars::is_token;
-use super::chars::is_visible_ascii;
-use super::chars::list_members;
-use super::chars::trim_whitespace;
+use super::chars::{is_token, is_visible_ascii, list_members, trim_whitespace};
 use super::error::RequestError;
 use super::excerpt::Excerpt;
-use super::fields::Body;
-use super::fields::EXTENSIONS;
-use super::fields::Fields;
-use super::fields::SUBPROTOCOL;
+use super::fields::{Body, EXTENSIONS, Fields, SUBPROTOCOL};
 use super::lines::offset;
 use super::request_line::check_upgrade_target;
 use super::span::Single;
 use crate::handshake::base64;
 
 /// A request to upgrade for which all rules of RFC 6455 4.2.1 hold. Borrows from the read buffer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Eq, PartialEq)]
 pub struct UpgradeRequest<'b> {
     target: &'b str,
     host: &'b str,
@@ -36,7 +31,7 @@ pub struct UpgradeRequest<'b> {
 }
 
 /// Header lines that have been checked, each with its CRLF.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Eq, PartialEq)]
 struct HeaderLines<'b>(&'b [u8]);
 
 impl<'b> UpgradeRequest<'b> {
@@ -153,6 +148,17 @@ impl<'b> UpgradeRequest<'b> {
     }
 }
 
+impl fmt::Debug for UpgradeRequest<'_> {
+    /// Without the query and the other headers: they may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpgradeRequest")
+            .field("path", &self.path())
+            .field("host", &self.host)
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<'b> Iterator for HeaderLines<'b> {
     type Item = (&'b [u8], &'b [u8]);
 
@@ -169,7 +175,7 @@ fn values<'b>(lines: HeaderLines<'b>, name: &'static str) -> impl Iterator<Item 
     lines.filter(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
 }
 
-fn check_key<'b>(head: &'b [u8], key: Single) -> Result<&'b [u8; 24], RequestError> {
+fn check_key(head: &[u8], key: Single) -> Result<&[u8; 24], RequestError> {
     let value = match key {
         Single::Absent => return Err(RequestError::MissingKey),
         Single::Repeated => return Err(RequestError::DuplicateKey),
@@ -192,7 +198,7 @@ fn check_version(head: &[u8], version: Single) -> Result<(), RequestError> {
     }
 }
 
-fn check_origin<'b>(head: &'b [u8], origin: Single) -> Result<Option<&'b str>, RequestError> {
+fn check_origin(head: &[u8], origin: Single) -> Result<Option<&str>, RequestError> {
     match origin {
         Single::Absent => Ok(None),
         Single::Repeated => Err(RequestError::DuplicateOrigin),
