@@ -1,0 +1,8 @@
+//! Frames cut into reads, with and without compression: see `bodies/frame_stream.rs`.
+
+#![no_main]
+
+#[path = "../bodies/frame_stream.rs"]
+mod body;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| body::run(data));

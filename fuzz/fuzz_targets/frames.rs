@@ -1,0 +1,8 @@
+//! One stream of frames, decoded as a server and as a client: see `bodies/frames.rs`.
+
+#![no_main]
+
+#[path = "../bodies/frames.rs"]
+mod body;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| body::run(data));

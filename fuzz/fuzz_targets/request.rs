@@ -1,0 +1,8 @@
+//! Upgrade requests, whole and byte by byte: see `bodies/request.rs`.
+
+#![no_main]
+
+#[path = "../bodies/request.rs"]
+mod body;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| body::run(data));
