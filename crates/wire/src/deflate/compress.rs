@@ -9,6 +9,9 @@ use super::agreement::{Agreement, Policy};
 use super::{COMPRESS_WINDOW_BITS_MIN, FLUSH_TAIL, WINDOW_BITS_MAX};
 use super::Role;
 
+#[cfg(test)]
+mod tests;
+
 /// One connection's send side.
 pub struct Deflate {
     /// The compressor whose window lives on from message to message; made by the first message that needs it.
