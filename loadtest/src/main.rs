@@ -1,2 +1,72 @@
-//! Placeholder.
-fn main() {}
+//! `tidegate-loadtest`: load, comparisons and verdicts for any WebSocket server.
+//!
+//! A command line becomes a plan (`cli`), a plan becomes a scenario that the engine drives (`scenario`, `engine`), and a run
+//! becomes a report with a verdict (`report`). `floor` is the raw epoll server that `compare` measures others against.
+
+mod affinity;
+mod cli;
+mod clock;
+mod compare;
+mod descriptors;
+mod engine;
+mod failure;
+mod floor;
+mod latency;
+mod payload;
+mod procfs;
+mod progress;
+mod report;
+mod scenario;
+mod schedule;
+mod target;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::cli::{Cli, Command};
+use self::failure::Failure;
+use self::floor::Floor;
+use self::report::{Report, Verdict};
+use self::scenario::{echo, fanout, handshake, idle, slow_readers, slowloris};
+
+/// The run was made and something is wrong.
+const EXIT_FAILED: u8 = 1;
+/// The run could not be made; clap uses the same for a faulty command line.
+const EXIT_IMPOSSIBLE: u8 = 2;
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(Verdict::Passed) => ExitCode::SUCCESS,
+        Ok(Verdict::Failed) => ExitCode::from(EXIT_FAILED),
+        Err(failure) => {
+            // With standard error closed the exit code has to do.
+            let _ = writeln!(std::io::stderr(), "tidegate-loadtest: {failure}");
+            ExitCode::from(EXIT_IMPOSSIBLE)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<Verdict, Failure> {
+    let (json, report) = match command {
+        Command::Echo(args) => (args.common.json, echo::run(args.into())?),
+        Command::Fanout(args) => (args.common.json, fanout::run(args.into())?),
+        Command::Handshake(args) => (args.common.json, handshake::run(args.into())?),
+        Command::Idle(args) => (args.common.json, idle::run(args.into())?),
+        Command::Slowloris(args) => (args.common.json, slowloris::run(args.into())?),
+        Command::SlowReaders(args) => (args.common.json, slow_readers::run(args.into())?),
+        Command::Floor(args) => {
+            Floor::bind(args.listen, args.mode)?.run()?;
+            return Ok(Verdict::Passed);
+        }
+        Command::Compare(args) => return compare::run(&args),
+    };
+    print(&report, json)
+}
+
+fn print(report: &Report, json: bool) -> Result<Verdict, Failure> {
+    let text = if json { report.to_json() } else { report.to_string() };
+    writeln!(std::io::stdout(), "{}", text.trim_end()).map_err(Failure::system("writing the report"))?;
+    Ok(report.verdict)
+}

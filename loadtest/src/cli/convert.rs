@@ -1,0 +1,143 @@
+//! From what was typed to what the scenarios take.
+
+use tidegate_wire::frame::OpCode;
+
+use super::{
+    BoundArgs, CommonArgs, EchoArgs, FanoutArgs, HandshakeArgs, IdleArgs, MessageArgs, NeighbourArgs,
+    SlowReadersArgs, SlowlorisArgs,
+};
+use crate::progress::Progress;
+use crate::scenario::echo::EchoPlan;
+use crate::scenario::fanout::FanoutPlan;
+use crate::scenario::handshake::HandshakePlan;
+use crate::scenario::idle::IdlePlan;
+use crate::scenario::slow_readers::{Offence, SlowReadersPlan};
+use crate::scenario::slowloris::SlowlorisPlan;
+use crate::scenario::{Bounds, Common, Messages, NeighbourPlan};
+
+/// In open loop the depth is only there to bound memory against a server that never answers.
+const DEPTH_OPEN_LOOP: u64 = 1024;
+const OFFENDER_RATE_ECHO: u64 = 5_000;
+const OFFENDER_RATE_CHANNEL: u64 = 20;
+
+impl From<CommonArgs> for Common {
+    fn from(args: CommonArgs) -> Self {
+        Self {
+            target: args.url,
+            sources: args.source_ips,
+            pid: args.pid,
+            progress: if args.quiet { Progress::silent() } else { Progress::every_second() },
+        }
+    }
+}
+
+impl From<BoundArgs> for Bounds {
+    fn from(args: BoundArgs) -> Self {
+        Self { warmup: args.warmup, duration: args.duration, count: args.count }
+    }
+}
+
+impl MessageArgs {
+    fn messages(&self) -> Messages {
+        Messages {
+            size_bytes: self.size,
+            opcode: if self.text { OpCode::Text } else { OpCode::Binary },
+            depth: self.depth.unwrap_or(if self.rate.is_some() { DEPTH_OPEN_LOOP } else { 1 }),
+        }
+    }
+}
+
+impl From<EchoArgs> for EchoPlan {
+    fn from(args: EchoArgs) -> Self {
+        Self {
+            common: args.common.into(),
+            connections: args.connections,
+            messages: args.messages.messages(),
+            rate: args.messages.rate,
+            bounds: args.bounds.into(),
+        }
+    }
+}
+
+impl From<FanoutArgs> for FanoutPlan {
+    fn from(args: FanoutArgs) -> Self {
+        Self {
+            common: args.common.into(),
+            subscribers: args.subscribers,
+            publishers: args.publishers,
+            messages: args.messages.messages(),
+            rate: args.messages.rate,
+            bounds: args.bounds.into(),
+        }
+    }
+}
+
+impl From<HandshakeArgs> for HandshakePlan {
+    fn from(args: HandshakeArgs) -> Self {
+        Self {
+            common: args.common.into(),
+            concurrency: args.concurrency,
+            rate: args.rate,
+            goodbye: args.goodbye.into(),
+            bounds: args.bounds.into(),
+        }
+    }
+}
+
+impl From<IdleArgs> for IdlePlan {
+    fn from(args: IdleArgs) -> Self {
+        Self {
+            common: args.common.into(),
+            connections: args.connections,
+            settle: args.settle,
+            hold: args.hold,
+        }
+    }
+}
+
+impl From<NeighbourArgs> for NeighbourPlan {
+    fn from(args: NeighbourArgs) -> Self {
+        Self {
+            count: args.well_behaved,
+            messages: Messages { size_bytes: args.size, opcode: OpCode::Binary, depth: DEPTH_OPEN_LOOP },
+            rate: args.rate,
+            warmup: args.warmup,
+            baseline: args.baseline,
+            p99_ratio_max: args.p99_ratio_max,
+        }
+    }
+}
+
+impl From<SlowlorisArgs> for SlowlorisPlan {
+    fn from(args: SlowlorisArgs) -> Self {
+        Self {
+            common: args.common.into(),
+            neighbours: args.neighbours.into(),
+            offenders: args.connections,
+            offender_rate: args.connect_rate,
+            byte_interval: args.byte_interval,
+            duration: args.duration,
+        }
+    }
+}
+
+impl From<SlowReadersArgs> for SlowReadersPlan {
+    fn from(args: SlowReadersArgs) -> Self {
+        let common: Common = args.common.into();
+        let (kind, rate) = match args.channel {
+            Some(_) => (Offence::Channel, OFFENDER_RATE_CHANNEL),
+            None => (Offence::Echo, OFFENDER_RATE_ECHO),
+        };
+        Self {
+            neighbours: args.neighbours.into(),
+            offenders: args.connections,
+            kind,
+            offender_path: args.channel.unwrap_or_else(|| common.target.path.clone()),
+            offender_size_bytes: args.offender_size,
+            offender_rate: args.offender_rate.unwrap_or(rate),
+            connect_rate: args.connect_rate,
+            duration: args.duration,
+            common,
+        }
+    }
+}

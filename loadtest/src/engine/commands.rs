@@ -1,0 +1,186 @@
+//! What a scenario wants done: collected while events are handled, carried out by the engine right after.
+//!
+//! Place in the data path: scenario → here → socket. Consecutive messages to one connection share one buffer and one system
+//! call, so a reply to 16 messages that one read brought is one write.
+
+use std::ops::Range;
+
+use tidegate_wire::close::{self, CloseCode};
+use tidegate_wire::frame::{self, OpCode};
+
+use super::Lane;
+
+/// How to open a connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Dial {
+    /// Which of the engine's targets.
+    pub(crate) target: usize,
+    pub(crate) opening: Opening,
+    pub(crate) socket: SocketSize,
+}
+
+/// How much the kernel buffers for a socket.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum SocketSize {
+    /// What the system gives: on loopback, megabytes.
+    #[default]
+    System,
+    /// A small window and segments as on Ethernet: a client that does not read is felt by the server after some 100 KiB.
+    Small,
+}
+
+/// What to do once TCP is connected.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Opening {
+    /// The WebSocket handshake.
+    #[default]
+    Upgrade,
+    /// Nothing: the scenario sends bytes itself and is given the bytes that come.
+    Raw,
+}
+
+/// How the scenario ends a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Goodbye {
+    /// A close frame with code 1000; the server closes TCP.
+    Frame,
+    /// TCP is closed without a word.
+    Fin,
+    /// TCP is reset (`SO_LINGER` 0): leaves no port in TIME_WAIT.
+    Reset,
+}
+
+/// One thing to do.
+#[derive(Debug)]
+pub(super) enum Command {
+    Dial(Lane, Dial),
+    /// Bytes of the buffer, already framed.
+    Send(Lane, Range<usize>),
+    Close(Lane, Goodbye),
+    PauseReading(Lane),
+    ResumeReading(Lane),
+}
+
+/// The scenario's side of the engine.
+#[derive(Debug)]
+pub(crate) struct Commands {
+    pub(super) bytes: Vec<u8>,
+    pub(super) list: Vec<Command>,
+    keys: Keys,
+}
+
+impl Commands {
+    pub(super) fn new(seed: u64) -> Self {
+        Self { bytes: Vec::new(), list: Vec::new(), keys: Keys(seed) }
+    }
+
+    /// Opens a connection in a lane that has none.
+    pub(crate) fn dial(&mut self, lane: Lane, dial: Dial) {
+        self.list.push(Command::Dial(lane, dial));
+    }
+
+    /// Sends one masked message.
+    pub(crate) fn send(&mut self, lane: Lane, opcode: OpCode, payload: &[u8]) {
+        let key = self.keys.next_mask();
+        self.append(lane, |bytes| frame::append_masked(bytes, opcode, key, payload));
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) fn send_raw(&mut self, lane: Lane, raw: &[u8]) {
+        self.append(lane, |bytes| bytes.extend_from_slice(raw));
+    }
+
+    /// Ends a connection; the scenario hears of it by `handle_end`.
+    pub(crate) fn close(&mut self, lane: Lane, goodbye: Goodbye) {
+        if goodbye == Goodbye::Frame {
+            let key = self.keys.next_mask();
+            self.append(lane, |bytes| close::append_masked(bytes, key, Some(CloseCode::NORMAL), ""));
+        }
+        self.list.push(Command::Close(lane, goodbye));
+    }
+
+    /// Nothing is read from this connection any more, until it is resumed or the server ends it.
+    pub(crate) fn pause_reading(&mut self, lane: Lane) {
+        self.list.push(Command::PauseReading(lane));
+    }
+
+    /// Reads what has come meanwhile, and whatever comes.
+    pub(crate) fn resume_reading(&mut self, lane: Lane) {
+        self.list.push(Command::ResumeReading(lane));
+    }
+
+    /// Gives the emptied buffers back, unless new commands have come meanwhile.
+    pub(super) fn reuse(&mut self, list: Vec<Command>, bytes: Vec<u8>) {
+        if self.list.is_empty() && self.bytes.is_empty() {
+            self.list = list;
+            self.bytes = bytes;
+        }
+    }
+
+    /// A key for a handshake.
+    pub(super) fn handshake_key(&mut self) -> [u8; 16] {
+        let (low, high) = (self.keys.next(), self.keys.next());
+        (u128::from(low) << 64 | u128::from(high)).to_le_bytes()
+    }
+
+    fn append(&mut self, lane: Lane, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len();
+        write(&mut self.bytes);
+        let end = self.bytes.len();
+        match self.list.last_mut() {
+            Some(Command::Send(last, range)) if *last == lane => range.end = end,
+            _ => self.list.push(Command::Send(lane, start..end)),
+        }
+    }
+}
+
+/// SplitMix64. Mask keys must differ, not be secret: no proxy with a cache stands between this client and its server.
+#[derive(Debug)]
+struct Keys(u64);
+
+impl Keys {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn next_mask(&mut self) -> [u8; 4] {
+        let [a, b, c, d, ..] = self.next().to_le_bytes();
+        [a, b, c, d]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_to_one_connection_become_one_write() {
+        let mut out = Commands::new(1);
+        out.send(3, OpCode::Binary, b"ab");
+        out.send(3, OpCode::Binary, b"cd");
+        out.send(4, OpCode::Binary, b"ef");
+
+        let frame_len = 2 + 4 + 2;
+        let writes: Vec<_> = out
+            .list
+            .iter()
+            .map(|command| match command {
+                Command::Send(lane, range) => (*lane, range.clone()),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(writes, [(3, 0..2 * frame_len), (4, 2 * frame_len..3 * frame_len)]);
+    }
+
+    #[test]
+    fn a_close_frame_goes_out_before_the_connection_ends() {
+        let mut out = Commands::new(1);
+        out.close(0, Goodbye::Frame);
+        assert!(matches!(out.list[..], [Command::Send(0, _), Command::Close(0, Goodbye::Frame)]));
+        assert_eq!(out.bytes[0], 0x88);
+    }
+}
