@@ -38,7 +38,9 @@ pub(super) fn check_subprotocols(subprotocols: &Vec<String>) -> Result<(), Strin
     let mut seen = BTreeSet::new();
     for name in subprotocols {
         if name.is_empty() || !name.bytes().all(is_token) {
-            return Err(format!("found {name:?}, expected a subprotocol: letters, digits and !#$%&'*+-.^_`|~"));
+            return Err(format!(
+                "found {name:?}, expected a subprotocol: letters, digits and !#$%&'*+-.^_`|~"
+            ));
         }
         if !seen.insert(name) {
             return Err(format!("{name:?} is listed twice"));
@@ -64,8 +66,12 @@ fn check_client(client: &Client, checks: &mut Checks<'_>) {
     }
     let keys = ["client.tls.cert_file", "client.tls.key_file"];
     match (&client.tls.cert_file, &client.tls.key_file) {
-        (Some(_), None) => checks.fault(&keys, "the certificate has no private key; set both, or none for no TLS"),
-        (None, Some(_)) => checks.fault(&keys, "the private key has no certificate; set both, or none for no TLS"),
+        (Some(_), None) => {
+            checks.fault(&keys, "the certificate has no private key; set both, or none for no TLS")
+        }
+        (None, Some(_)) => {
+            checks.fault(&keys, "the private key has no certificate; set both, or none for no TLS")
+        }
         (Some(_), Some(_)) | (None, None) => {}
     }
 }

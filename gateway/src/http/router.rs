@@ -34,7 +34,7 @@ pub struct Pages {
 
 /// The client port's HTTP application.
 ///
-/// `Connection: close` is no business of the answers here: the server adds it to each one.
+/// The server adds `Connection: close` to each answer that has no `Connection` of its own.
 pub(super) fn router(pages: Pages) -> Router {
     Router::new().fallback(answer).with_state(Arc::new(pages))
 }
@@ -62,10 +62,11 @@ fn demo_page() -> Response {
     (headers, Html(DEMO_PAGE)).into_response()
 }
 
-/// RFC 9110, section 15.5.22: the answer must name the protocol in `Upgrade`. `Connection: upgrade`, which goes with
-/// it, is left to the server's `Connection: close`, as the next try has to come on a connection of its own.
+/// RFC 9110, sections 15.5.22 and 7.8: the answer names the protocol in `Upgrade`, and `Connection` names `Upgrade`. The
+/// next try has to come on a connection of its own, hence `close` beside it.
 fn upgrade_required() -> Response {
     let mut response = plain(StatusCode::UPGRADE_REQUIRED, UPGRADE_REQUIRED);
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade, close"));
     response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     response

@@ -8,7 +8,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -103,17 +103,18 @@ impl HttpServer {
 
 /// One request, one answer, and a close that lets the answer arrive.
 async fn exchange(handover: Handover, router: Router, deadlines: HttpDeadlines) -> io::Result<()> {
-    let stream = HttpStream::new(handover)?;
-    let connection = http1::Builder::new()
+    let mut stream = HttpStream::new(handover)?;
+    // Lent, not given: the stream is needed once more after hyper has written the answer and ended our direction.
+    http1::Builder::new()
         .keep_alive(false)
         .timer(TokioTimer::new())
         .header_read_timeout(deadlines.exchange)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let mut stream = connection.without_shutdown().await.map_err(io::Error::other)?.io.into_inner();
+        .serve_connection(TokioIo::new(&mut stream), TowerToHyperService::new(router))
+        .await
+        .map_err(io::Error::other)?;
 
     // Closing a socket with unread bytes (a body nobody asked for) resets the connection, and a reset can overtake the
-    // answer: end our direction, then read until the client ends its own.
-    stream.shutdown().await?;
+    // answer: read until the client ends its direction, too.
     let _read_or_late = timeout(deadlines.linger, discard(&mut stream)).await;
     Ok(())
 }

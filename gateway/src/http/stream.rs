@@ -57,7 +57,7 @@ impl AsyncWrite for HttpStream {
         let this = self.get_mut();
         let Some(session) = &mut this.session else { return Poll::Ready(Ok(())) };
         session.try_flush(&mut PolledSocket { socket: &mut this.socket, cx })?;
-        // What is left was refused by `poll_write`, which has the task woken.
+        // What is left was refused by the socket just now, which has the task woken when it takes more.
         if session.wants_write() { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 

@@ -117,6 +117,12 @@ impl Transport {
         }
     }
 
+    /// Whether the connection is encrypted.
+    #[inline]
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
     /// Whether a TLS handshake is still going on.
     #[inline]
     pub fn is_handshaking(&self) -> bool {

@@ -1,0 +1,271 @@
+//! The composition root: every part of a gateway, built in the order of the data path, sockets bound last.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tidegate_service::admin::{AdminServer, AdminThread, Shown};
+use tidegate_service::lifecycle::{Exit, Lifecycle, Phase, Signals, drain_on_signal};
+use tidegate_service::log::LogHandle;
+use tidegate_service::metrics::{BuildInfo, Metrics};
+use tidegate_service::process::raise_descriptors;
+use tokio::sync::{Notify, mpsc};
+
+use crate::config::{Config, Drain, Tls};
+use crate::http::raw_path::RawPath;
+use crate::http::{HttpDeadlines, HttpServer, Pages};
+use crate::hub::directory::WORKERS_MAX;
+use crate::metrics::NodeCollector;
+use crate::net::listener::{ListenError, bind};
+use crate::net::tls::{Certificates, TlsFileError, TlsFiles, TlsReloader, TlsSetupError, server_config};
+use crate::node::{Node, NodeError};
+use crate::probe::GatewayProbe;
+use crate::worker::driver::Driver;
+use crate::worker::mail::Mail;
+
+/// Plain HTTP requests in progress; more are told to come back.
+const HTTP_REQUESTS_MAX: usize = 256;
+/// How long workers may take to end once they were told to drop everything.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A gateway that is built and bound, and does not serve yet.
+pub(crate) struct App {
+    node: Arc<Node>,
+    drivers: Vec<Driver>,
+    http: HttpServer,
+    reloader: Option<(TlsReloader, Duration)>,
+    admin: AdminThread,
+    lifecycle: Lifecycle,
+    drain: Drain,
+    client: SocketAddr,
+    admin_address: SocketAddr,
+    name: String,
+}
+
+/// Why a gateway could not be built.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BuildError {
+    #[error(transparent)]
+    Setting(#[from] NodeError),
+    #[error(transparent)]
+    TlsFiles(#[from] TlsFileError),
+    #[error(transparent)]
+    TlsSetup(#[from] TlsSetupError),
+    #[error("client.listen: {0}")]
+    Listen(#[from] ListenError),
+    #[error("admin.listen: cannot listen on {address}: {source}")]
+    Admin { address: SocketAddr, source: io::Error },
+    #[error("{what}: {source}")]
+    System { what: &'static str, source: io::Error },
+}
+
+impl BuildError {
+    /// What whoever started the process is told.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Setting(_) | Self::TlsFiles(_) => Exit::Config,
+            Self::Listen(_) => Exit::Unavailable,
+            Self::Admin { source, .. } => Exit::of_bind_error(source),
+            Self::TlsSetup(_) | Self::System { .. } => Exit::Internal,
+        }
+    }
+}
+
+impl App {
+    /// Builds every part.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`]; nothing serves then.
+    pub(crate) fn build(config: &Config, log: LogHandle) -> Result<Self, BuildError> {
+        raise_descriptors().map_err(|source| BuildError::System { what: "limit of descriptors", source })?;
+        let workers = worker_count(config.node.workers);
+        let lifecycle = Lifecycle::new();
+
+        let (certificates, reloader) = load_tls(&config.client.tls)?.unzip();
+        let tls = certificates.clone().map(server_config).transpose()?;
+        let (door, http) = HttpServer::new(pages(config), HTTP_REQUESTS_MAX, HttpDeadlines::default());
+        let node = Arc::new(Node::new(config, workers, tls, door)?);
+
+        let admin = AdminServer::bind(config.admin.listen)
+            .map_err(|source| BuildError::Admin { address: config.admin.listen, source })?;
+        let listeners = bind(config.client.listen, workers)?;
+        let built: io::Result<Vec<_>> = listeners.sockets.into_iter().map(Driver::new).collect();
+        let (drivers, posts): (Vec<_>, Vec<_>) =
+            built.map_err(|source| BuildError::System { what: "event loop", source })?.into_iter().unzip();
+        // Just built, so nobody has filled it before.
+        let _ = node.posts.set(posts);
+
+        let (client, admin_address) = (listeners.address, admin.address());
+        let build = BuildInfo { program: "tidegate-gateway", version: env!("CARGO_PKG_VERSION") };
+        let mut metrics = Metrics::new(&build);
+        metrics.register_collector(Box::new(NodeCollector { node: Arc::clone(&node), certificates }));
+        let probe = GatewayProbe {
+            node: Arc::clone(&node),
+            name: config.node.name.clone(),
+            client,
+            admin: admin_address,
+            lifecycle: lifecycle.clone(),
+        };
+        let shown = Shown {
+            probe: Arc::new(probe),
+            lifecycle: lifecycle.clone(),
+            metrics: Arc::new(metrics),
+            log,
+            build,
+        };
+        let admin =
+            admin.start(shown).map_err(|source| BuildError::System { what: "admin thread", source })?;
+        Ok(Self {
+            node,
+            drivers,
+            http,
+            reloader: reloader.map(|reloader| (reloader, config.client.tls.reload_interval)),
+            admin,
+            lifecycle,
+            drain: config.drain.clone(),
+            client,
+            admin_address,
+            name: config.node.name.clone(),
+        })
+    }
+
+    /// Serves until a signal and the drain that follows it.
+    pub(crate) fn run(self) -> Exit {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                tracing::error!(%error, "the runtime could not be started");
+                return Exit::Internal;
+            }
+        };
+        let lifecycle = self.lifecycle.clone();
+        let admin = runtime.block_on(self.serve());
+        lifecycle.advance(Phase::Stopped);
+        match admin {
+            Ok((exit, admin)) => {
+                // Its thread ends by itself; if it panicked, the log has said so.
+                let _ = admin.join();
+                exit
+            }
+            Err(error) => {
+                tracing::error!(%error, "the gateway could not be started");
+                Exit::Internal
+            }
+        }
+    }
+
+    async fn serve(self) -> io::Result<(Exit, AdminThread)> {
+        let mut signals = Signals::install()?;
+        let (ended, endings) = mpsc::channel(self.drivers.len());
+        let workers = self.drivers.len();
+        for (index, driver) in self.drivers.into_iter().enumerate() {
+            start_worker(index, driver, Arc::clone(&self.node), ended.clone())?;
+        }
+        if let Some((reloader, interval)) = self.reloader {
+            tokio::spawn(reloader.run(interval, Arc::new(Notify::new())));
+        }
+        let stopped = self.lifecycle.clone();
+        let http = tokio::spawn(self.http.run(async move { stopped.reached(Phase::Stopped).await }));
+        self.lifecycle.advance(Phase::Serving);
+        tracing::info!(
+            client = %self.client,
+            admin = %self.admin_address,
+            node = %self.name,
+            workers,
+            version = env!("CARGO_PKG_VERSION"),
+            "listening"
+        );
+        let exit = tokio::select! {
+            cut = drain_on_signal(&self.lifecycle, &mut signals) => return Ok((cut, self.admin)),
+            exit = serve_until_drained(&self.lifecycle, &self.node, &self.drain, endings) => exit,
+        };
+        self.lifecycle.advance(Phase::Stopped);
+        // Its task does not panic, and answers that are under way have their own deadline.
+        let _ = http.await;
+        Ok((exit, self.admin))
+    }
+}
+
+/// Waits for the drain that a signal begins, and goes through it: load balancers first, then the clients.
+async fn serve_until_drained(
+    lifecycle: &Lifecycle,
+    node: &Node,
+    drain: &Drain,
+    mut endings: mpsc::Receiver<io::Result<()>>,
+) -> Exit {
+    tokio::select! {
+        () = lifecycle.reached(Phase::Draining) => {}
+        ending = endings.recv() => {
+            tracing::error!(?ending, "a worker ended by itself");
+            return Exit::Internal;
+        }
+    }
+    tokio::time::sleep(drain.lb_propagation).await;
+    node.start_draining();
+    tell_workers(node, || Mail::Drain).await;
+    if tokio::time::timeout(drain.window, all_ended(&mut endings)).await.is_err() {
+        tracing::warn!(connections = node.connections(), "drain.window is over, dropping who is left");
+        tell_workers(node, || Mail::Stop).await;
+        // A worker that is stuck must not keep the process from ending.
+        let _ = tokio::time::timeout(STOP_TIMEOUT, all_ended(&mut endings)).await;
+    }
+    tracing::info!("drained");
+    Exit::Clean
+}
+
+async fn all_ended(endings: &mut mpsc::Receiver<io::Result<()>>) {
+    while endings.recv().await.is_some() {}
+}
+
+/// Leaves the same letter for every worker; a full mailbox is tried again, a worker that has ended is not.
+async fn tell_workers(node: &Node, letter: impl Fn() -> Mail) {
+    const RETRIES_MAX: usize = 100;
+    for post in node.posts() {
+        for _ in 0..RETRIES_MAX {
+            if post.try_send(letter()).is_ok() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+fn start_worker(
+    index: usize,
+    driver: Driver,
+    node: Arc<Node>,
+    ended: mpsc::Sender<io::Result<()>>,
+) -> io::Result<()> {
+    thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+        let ending = driver.run(index, node);
+        // Nobody listens any more once the process was told to end at once.
+        let _ = ended.try_send(ending);
+    })?;
+    Ok(())
+}
+
+/// The configured number of workers, or one for each core this process may use.
+fn worker_count(configured: usize) -> usize {
+    let wanted = match configured {
+        0 => thread::available_parallelism().map_or(1, usize::from),
+        configured => configured,
+    };
+    wanted.min(WORKERS_MAX)
+}
+
+fn load_tls(tls: &Tls) -> Result<Option<(Arc<Certificates>, TlsReloader)>, TlsFileError> {
+    let (Some(cert_file), Some(key_file)) = (tls.cert_file.clone(), tls.key_file.clone()) else {
+        return Ok(None);
+    };
+    TlsReloader::load(TlsFiles { cert_file, key_file }).map(Some)
+}
+
+/// What plain HTTP finds on the client port.
+fn pages(config: &Config) -> Pages {
+    // A path that cannot be parsed stops the node from being built.
+    let upgrade_only = config.raw.iter().filter_map(|raw| RawPath::parse(&raw.path).ok()).collect();
+    Pages { demo_page: config.client.demo_page, upgrade_only }
+}

@@ -1,0 +1,192 @@
+//! Endings: who is told what, what is counted, and when a socket may be closed.
+
+use std::io;
+
+use tidegate_wire::close::{self, CloseCode};
+
+use super::Worker;
+use crate::connection::{Connection, Endpoint, Farewell, Phase};
+use crate::ending::{Attention, CloseCause, HandshakeOutcome};
+use crate::metrics::stats::Single;
+use crate::net::tls::TlsFailure;
+
+impl Worker {
+    /// Ends an open connection from our side with the cause's own code and reason.
+    pub(super) fn end(&mut self, slot: usize, cause: CloseCause) {
+        let row = cause.row();
+        self.end_with(slot, cause, row.code, row.reason);
+    }
+
+    /// Ends an open connection from our side: a close frame goes out behind what the socket has already begun to take,
+    /// and what the client sends is read until it answers or `limits.close_timeout` has passed.
+    pub(super) fn end_with(&mut self, slot: usize, cause: CloseCause, code: Option<CloseCode>, reason: &str) {
+        self.account(slot, cause, reason);
+        let farewell = match cause {
+            CloseCause::Shutdown => Farewell::AwaitClose,
+            _ => Farewell::Linger,
+        };
+        let connection = &mut self.connections[slot];
+        connection.phase = Phase::Closing(farewell);
+        connection.since = self.now;
+        connection.stash = None;
+        connection.reading = crate::connection::Reading::Wanted;
+        if cause == CloseCause::SlowConsumer {
+            let dropped = connection.outbox.drop_unsent_frames();
+            self.stats.outbox_bytes.sub(dropped as u64);
+        }
+        self.stats.closing.add(1);
+        self.replies.clear();
+        close::append(&mut self.replies, code, reason);
+        self.schedule(slot, self.now + self.close_ticks());
+        if self.send_replies(slot) && !self.connections[slot].has_unsent() {
+            self.finish_sending(slot);
+        }
+    }
+
+    /// The client closed, and our answer is sent or queued (RFC 6455 5.5.1): the server closes the TCP stream first.
+    pub(super) fn end_by_client(&mut self, slot: usize) {
+        self.account(slot, CloseCause::ClientClosed, "");
+        let connection = &mut self.connections[slot];
+        connection.phase = Phase::Closing(Farewell::Linger);
+        if connection.has_unsent() {
+            connection.since = self.now;
+            self.stats.closing.add(1);
+            self.schedule(slot, self.now + self.close_ticks());
+            return;
+        }
+        if connection.transport.is_tls() {
+            // A close_notify that the client does not wait for: failing to send it changes nothing.
+            let _ = connection.transport.shutdown_write();
+        }
+        self.stats.closing.add(1);
+        self.remove(slot);
+    }
+
+    /// Ends a connection to which nothing more can be said.
+    pub(super) fn lose(&mut self, slot: usize, cause: CloseCause) {
+        match self.connections[slot].phase {
+            Phase::Handshaking(_) => self.abandon_handshake(slot, HandshakeOutcome::ClientGone),
+            Phase::Closing(_) => self.remove(slot),
+            Phase::Open(_) => {
+                self.account(slot, cause, "");
+                self.connections[slot].phase = Phase::Closing(Farewell::Linger);
+                self.stats.closing.add(1);
+                self.remove(slot);
+            }
+        }
+    }
+
+    /// Ends a handshake without an answer.
+    pub(super) fn abandon_handshake(&mut self, slot: usize, outcome: HandshakeOutcome) {
+        self.stats.handshakes[outcome as usize].add(1);
+        let connection = &self.connections[slot];
+        tracing::debug!(id = connection.id, peer = %connection.peer, outcome = outcome.name(), "handshake abandoned");
+        self.forget(slot);
+    }
+
+    pub(super) fn handle_end_of_stream(&mut self, slot: usize) {
+        self.lose(slot, CloseCause::ClientGone);
+    }
+
+    pub(super) fn handle_read_error(&mut self, slot: usize, error: &io::Error) {
+        if error.get_ref().is_some_and(|inner| inner.is::<TlsFailure>())
+            && matches!(self.connections[slot].phase, Phase::Handshaking(_))
+        {
+            tracing::debug!(peer = %self.connections[slot].peer, %error, "TLS handshake failed");
+            return self.abandon_handshake(slot, HandshakeOutcome::Tls);
+        }
+        self.lose(slot, CloseCause::ConnectionLost);
+    }
+
+    /// Everything queued for a closing connection is with the kernel. False: the connection is gone.
+    pub(super) fn finish_sending(&mut self, slot: usize) -> bool {
+        let connection = &mut self.connections[slot];
+        if !matches!(connection.phase, Phase::Closing(Farewell::Linger)) {
+            return true;
+        }
+        if connection.transport.shutdown_write().is_err() {
+            self.remove(slot);
+            return false;
+        }
+        true
+    }
+
+    /// Whether the client's close frame is still to come.
+    pub(super) fn awaits_close(&self, slot: usize) -> bool {
+        matches!(self.connections[slot].phase, Phase::Closing(Farewell::AwaitClose))
+    }
+
+    /// Takes a closing connection out of the worker; its descriptor closes here.
+    pub(super) fn remove(&mut self, slot: usize) {
+        self.stats.closing.sub(1);
+        self.drop_connection(slot);
+    }
+
+    fn forget(&mut self, slot: usize) {
+        self.stats.handshaking.sub(1);
+        self.drop_connection(slot);
+    }
+
+    fn drop_connection(&mut self, slot: usize) {
+        let connection = self.connections.remove(slot);
+        self.stats.outbox_bytes.sub(connection.outbox.len() as u64);
+        self.stats.parser_states[connection.parser_state as usize].sub(1);
+    }
+
+    /// Sends every client away: no new ones, and a close frame for each open connection.
+    pub(super) fn drain(&mut self) {
+        self.draining = true;
+        self.accept();
+        self.accept_more = false;
+        self.listener = None;
+        let slots: Vec<usize> = self.connections.iter().map(|(slot, _)| slot).collect();
+        for slot in slots {
+            match self.connections[slot].phase {
+                Phase::Open(_) => self.end(slot, CloseCause::Shutdown),
+                // A request that is under way is answered with 503 when it is complete.
+                Phase::Handshaking(_) | Phase::Closing(_) => {}
+            }
+        }
+    }
+
+    /// The one place where an open connection's end is counted and logged (invariant I6); it also leaves its channel.
+    fn account(&mut self, slot: usize, cause: CloseCause, detail: &str) {
+        let connection = &self.connections[slot];
+        let life = self.turn_began.saturating_duration_since(connection.accepted_at);
+        self.stats.closed[cause as usize].add(1);
+        self.stats.connection_durations[cause as usize].observe(life);
+        self.open_gauge(slot).sub(1);
+        log(connection, cause, detail, life);
+        if let Phase::Open(Endpoint::Channel(membership)) = connection.phase
+            && let Some(moved) = self.hub.leave(membership)
+            && let Phase::Open(Endpoint::Channel(of_moved)) = &mut self.connections[moved as usize].phase
+        {
+            of_moved.position = membership.position;
+        }
+    }
+
+    pub(super) fn open_gauge(&self, slot: usize) -> &Single {
+        if self.connections[slot].transport.is_tls() { &self.stats.open_tls } else { &self.stats.open_plain }
+    }
+}
+
+fn log(connection: &Connection, cause: CloseCause, detail: &str, life: std::time::Duration) {
+    macro_rules! line {
+        ($level:expr) => {
+            tracing::event!(
+                $level,
+                id = connection.id,
+                peer = %connection.peer,
+                cause = cause.row().name,
+                detail,
+                seconds = life.as_secs_f64(),
+                "connection ended"
+            )
+        };
+    }
+    match cause.row().attention {
+        Attention::Debug => line!(tracing::Level::DEBUG),
+        Attention::Info => line!(tracing::Level::INFO),
+        Attention::Warn => line!(tracing::Level::WARN),
+    }
+}

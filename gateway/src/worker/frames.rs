@@ -1,0 +1,210 @@
+//! Frames of an open connection: decode, answer, publish.
+
+use std::ops::Range;
+
+use tidegate_wire::close::{self, CloseCode};
+use tidegate_wire::decode::{DecodeError, Decoded, Event};
+use tidegate_wire::frame::{self, OpCode};
+
+use super::{More, PUBLISHED_BYTES_MAX, SCRATCH_KEPT_BYTES, Worker};
+use crate::connection::{Connection, Endpoint, Phase, Reading, SendError};
+use crate::ending::CloseCause;
+
+/// Replies to one read that are held back for one write; more go out in the middle of it.
+const REPLIES_BYTES_MAX: usize = 256 << 10;
+
+/// Why decoding stopped.
+enum Stop {
+    /// The input is used up.
+    Drained,
+    /// Enough was decoded for now.
+    Full,
+    /// The client sent its close frame; ours is among the replies.
+    Closed,
+    Broken(DecodeError),
+}
+
+impl Worker {
+    /// Decodes what lies in this part of the input buffer and sends the answers with one write.
+    pub(super) fn handle_frames(&mut self, slot: usize, mut input: Range<usize>) {
+        loop {
+            self.replies.clear();
+            let stop = self.decode(slot, &mut input);
+            self.count_parser_state(slot);
+            if !self.replies.is_empty() && !self.send_replies(slot) {
+                return;
+            }
+            match stop {
+                Stop::Drained => return self.pause_if_backlogged(slot),
+                Stop::Full => {
+                    self.deliver_published();
+                    if self
+                        .connections
+                        .get(slot)
+                        .is_none_or(|connection| !matches!(connection.phase, Phase::Open(_)))
+                    {
+                        return;
+                    }
+                    self.pause_if_backlogged(slot);
+                    let is_congested = self.is_congested();
+                    if is_congested || self.connections[slot].reading == Reading::Paused {
+                        return self.stash(slot, input, is_congested);
+                    }
+                }
+                Stop::Closed => return self.end_by_client(slot),
+                Stop::Broken(error) => return self.end_by_error(slot, &error),
+            }
+        }
+    }
+
+    fn decode(&mut self, slot: usize, input: &mut Range<usize>) -> Stop {
+        let connection = &mut self.connections[slot];
+        let Phase::Open(endpoint) = connection.phase else { return Stop::Drained };
+        let (mut messages, mut bytes) = (0, 0);
+        let stop = loop {
+            if self.replies.len() >= REPLIES_BYTES_MAX || self.published.len() >= PUBLISHED_BYTES_MAX {
+                break Stop::Full;
+            }
+            let Decoded { consumed, event } =
+                match connection.decoder.decode(&mut self.decode, &mut self.input[input.clone()]) {
+                    Ok(decoded) => decoded,
+                    Err(error) => break Stop::Broken(error),
+                };
+            input.start += consumed;
+            match event {
+                None => break Stop::Drained,
+                Some(Event::Message(message)) => {
+                    messages += 1;
+                    bytes += message.payload.len() as u64;
+                    let opcode = message.kind.opcode();
+                    match endpoint {
+                        Endpoint::Channel(member) => {
+                            self.published.push(member.channel, opcode, message.payload)
+                        }
+                        Endpoint::Echo => {
+                            let deflated = connection
+                                .deflate
+                                .as_mut()
+                                .and_then(|deflate| deflate.compress(&mut self.deflater, message.payload));
+                            match deflated {
+                                Some(deflated) => {
+                                    frame::append_compressed(&mut self.replies, opcode, deflated)
+                                }
+                                None => frame::append(&mut self.replies, opcode, message.payload),
+                            }
+                        }
+                    }
+                }
+                Some(Event::Ping(payload)) => frame::append(&mut self.replies, OpCode::Pong, payload),
+                Some(Event::Pong(_)) => {}
+                Some(Event::Close(reason)) => {
+                    let code = reason.map(|reason| reason.code);
+                    close::append(&mut self.replies, code, "");
+                    break Stop::Closed;
+                }
+            }
+        };
+        if messages > 0 {
+            self.stats.messages_in.add(messages);
+            self.stats.message_bytes_in.add(bytes);
+            if matches!(endpoint, Endpoint::Echo) {
+                self.stats.messages_out.add(messages);
+                self.stats.message_bytes_out.add(bytes);
+            }
+        }
+        stop
+    }
+
+    /// Sends the replies. False: the connection is gone or going.
+    pub(super) fn send_replies(&mut self, slot: usize) -> bool {
+        let replies = std::mem::take(&mut self.replies);
+        let (connection, io) = self.connection_io(slot);
+        let sent = connection.send(&io, slot, &replies);
+        self.replies = replies;
+        self.replies.clear();
+        self.replies.shrink_to(SCRATCH_KEPT_BYTES);
+        match sent {
+            Ok(()) => self.check_outbox(slot),
+            Err(SendError::Socket) => {
+                self.lose(slot, CloseCause::ConnectionLost);
+                false
+            }
+            Err(SendError::PoolExhausted) => {
+                self.lose(slot, CloseCause::Overloaded);
+                false
+            }
+        }
+    }
+
+    /// A channel's member whose replies (pongs) pile up is as slow as one whose messages do. An echo is paused instead.
+    fn check_outbox(&mut self, slot: usize) -> bool {
+        let connection = &self.connections[slot];
+        if connection.outbox.len() <= self.node.limits.outbox_bytes {
+            return true;
+        }
+        match connection.phase {
+            Phase::Open(Endpoint::Channel(_)) => {
+                self.end(slot, CloseCause::SlowConsumer);
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// An echo whose client does not read is no longer read: what it may hold here is one read's answers.
+    fn pause_if_backlogged(&mut self, slot: usize) {
+        let connection = &mut self.connections[slot];
+        if matches!(connection.phase, Phase::Open(Endpoint::Echo)) && connection.has_unsent() {
+            connection.reading = Reading::Paused;
+            self.stats.reads_paused.add(1);
+        }
+    }
+
+    /// Keeps input that may not be handled before the client has read its answers, or the other workers their parcels.
+    fn stash(&mut self, slot: usize, input: Range<usize>, come_back: bool) {
+        if input.is_empty() {
+            return;
+        }
+        if come_back {
+            self.ready.push(Connection::token(slot, self.connections[slot].generation));
+        }
+        let stash = self.pool.try_take(input.len()).and_then(|mut stash| {
+            stash.try_extend(&self.input[input]).ok()?;
+            Some(Box::new(stash))
+        });
+        match stash {
+            Some(stash) => self.connections[slot].stash = Some(stash),
+            None => self.end(slot, CloseCause::Overloaded),
+        }
+    }
+
+    /// Goes on with input that was kept.
+    pub(super) fn handle_stash(&mut self, slot: usize) -> More {
+        let Some(stash) = self.connections[slot].stash.take() else { return More::No };
+        let len = stash.len();
+        self.input[..len].copy_from_slice(&stash);
+        drop(stash);
+        self.handle_frames(slot, 0..len);
+        More::Perhaps
+    }
+
+    /// While we wait for the client's close frame, whatever else it sends is read and forgotten.
+    pub(super) fn handle_closing_bytes(&mut self, slot: usize, mut input: Range<usize>) {
+        if !self.awaits_close(slot) {
+            return;
+        }
+        loop {
+            let connection: &mut Connection = &mut self.connections[slot];
+            match connection.decoder.decode(&mut self.decode, &mut self.input[input.clone()]) {
+                Ok(Decoded { event: Some(Event::Close(_)), .. }) | Err(_) => return self.remove(slot),
+                Ok(Decoded { event: None, .. }) => return self.count_parser_state(slot),
+                Ok(Decoded { consumed, event: Some(_) }) => input.start += consumed,
+            }
+        }
+    }
+
+    fn end_by_error(&mut self, slot: usize, error: &DecodeError) {
+        let code: CloseCode = error.close_code();
+        self.end_with(slot, CloseCause::of_decode(code), Some(code), &error.to_string());
+    }
+}

@@ -1,0 +1,404 @@
+//! From the first byte to 101 or a refusal: PROXY header, TLS, the upgrade request.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use tidegate_wire::decode::Decoder;
+use tidegate_wire::deflate::{self, Agreement, Deflate, Inflate};
+use tidegate_wire::handshake::{self, Refusal};
+use tidegate_wire::request::{Parsed, RequestParser, UpgradeRequest};
+
+use super::Worker;
+use crate::admission::origin::OriginVerdict;
+use crate::config::RawMode;
+use crate::connection::{Endpoint, Farewell, PartialRequest, Phase};
+use crate::ending::{HandshakeOutcome, Stage};
+use crate::http::Handover;
+use crate::http::raw_path::PathMatch;
+use crate::net::address_limits::RateVerdict;
+use crate::net::proxy_protocol::{self, Progress, ProxyError};
+use crate::net::transport::Transport;
+use crate::node::Node;
+
+/// `Retry-After` of refusals that a moment's patience cures.
+const RETRY_SOON_S: u32 = 5;
+
+/// An answer other than 101.
+struct Refused {
+    outcome: HandshakeOutcome,
+    status: u16,
+    why: Cow<'static, str>,
+    retry_after_s: Option<u32>,
+}
+
+/// A request that may be answered with 101.
+struct Accepted {
+    route: u16,
+    target: Target,
+    agreement: Option<Agreement>,
+    /// Length of the request; frames may follow.
+    consumed: usize,
+}
+
+enum Target {
+    Echo,
+    Channel(String),
+}
+
+/// What a request head turned out to be.
+enum Judged {
+    Incomplete,
+    Http,
+    Accepted(Accepted),
+    Refused(Refused),
+}
+
+impl Worker {
+    /// Handles `len` bytes at the front of the input buffer.
+    pub(super) fn handle_handshake_bytes(&mut self, slot: usize, len: usize) {
+        let Phase::Handshaking(state) = &mut self.connections[slot].phase else { return };
+        match state.stage {
+            Stage::Proxy => self.handle_proxy_header(slot, len),
+            // The session decrypted something, so its handshake is over.
+            Stage::Tls | Stage::Request => {
+                state.stage = Stage::Request;
+                self.handle_request(slot, len);
+            }
+        }
+    }
+
+    fn handle_proxy_header(&mut self, slot: usize, len: usize) {
+        let Some((from_partial, len)) = self.gather(slot, len) else { return };
+        let Phase::Handshaking(state) = &mut self.connections[slot].phase else { return };
+        let bytes = match &state.partial {
+            Some(partial) if from_partial => &partial.bytes[..],
+            _ => &self.input[..len],
+        };
+        let (source, consumed) = match proxy_protocol::parse(bytes) {
+            Ok(Progress::Incomplete) => {
+                return self.keep_partial(slot, from_partial, len, RequestParser::new());
+            }
+            Ok(Progress::Done { source, consumed }) => (source, consumed),
+            Err(ProxyError::Missing) if !self.node.proxy_header_required => (None, 0),
+            Err(error) => {
+                tracing::warn!(peer = %self.connections[slot].peer, %error, "PROXY header refused");
+                return self.abandon_handshake(slot, HandshakeOutcome::ProxyHeader);
+            }
+        };
+        let rest = len - consumed;
+        match state.partial.take() {
+            Some(partial) if from_partial => self.input[..rest].copy_from_slice(&partial.bytes[consumed..]),
+            _ => self.input.copy_within(consumed..len, 0),
+        }
+        self.handle_client_known(slot, source, rest);
+    }
+
+    /// Goes on behind the PROXY header, with `rest` bytes of the client's at the front of the input buffer.
+    fn handle_client_known(&mut self, slot: usize, source: Option<SocketAddr>, rest: usize) {
+        let connection = &mut self.connections[slot];
+        connection.peer = source.unwrap_or(connection.peer);
+        self.take_address_permit(slot);
+        let stage = if self.node.tls.is_some() { Stage::Tls } else { Stage::Request };
+        if let Phase::Handshaking(state) = &mut self.connections[slot].phase {
+            state.stage = stage;
+        }
+        if stage == Stage::Tls {
+            return self.start_tls(slot, rest);
+        }
+        if rest > 0 {
+            self.handle_request(slot, rest);
+        }
+    }
+
+    fn start_tls(&mut self, slot: usize, received: usize) {
+        let Some(tls) = self.node.tls.clone() else { return };
+        let mut connection = self.connections.remove(slot);
+        let token = crate::connection::Connection::token(slot, connection.generation);
+        let transport = match connection.transport {
+            Transport::Plain(socket) => Transport::with_tls(socket, &tls, &self.input[..received]),
+            secured @ Transport::Tls(_) => Ok(secured),
+        };
+        match transport {
+            Ok(transport) => {
+                connection.transport = transport;
+                let again = self.connections.insert(connection);
+                assert_eq!(again, slot, "a slab gives the slot that was freed last");
+                // What was fed may already hold the whole handshake: no event will tell.
+                self.ready.push(token);
+            }
+            Err(error) => {
+                tracing::debug!(peer = %connection.peer, %error, "TLS handshake failed");
+                self.stats.handshaking.sub(1);
+                self.stats.parser_states[connection.parser_state as usize].sub(1);
+                self.stats.handshakes[HandshakeOutcome::Tls as usize].add(1);
+            }
+        }
+    }
+
+    fn handle_request(&mut self, slot: usize, len: usize) {
+        let Some((from_partial, len)) = self.gather(slot, len) else { return };
+        self.replies.clear();
+        let Phase::Handshaking(state) = &mut self.connections[slot].phase else { return };
+        let mut fresh = RequestParser::new();
+        let door = state.refusal;
+        let (parser, bytes) = match &mut state.partial {
+            Some(partial) if from_partial => (&mut partial.parser, &partial.bytes[..]),
+            _ => (&mut fresh, &self.input[..len]),
+        };
+        let judged = match parser.parse(&self.node.request_limits, bytes) {
+            Ok(Parsed::Incomplete) => Judged::Incomplete,
+            Ok(Parsed::Http) => Judged::Http,
+            Ok(Parsed::Upgrade { request, consumed }) => {
+                match refused_at_the_door(&self.node, door, self.turn_began)
+                    .map_or_else(|| judge(&self.node, &request), Err)
+                {
+                    Ok((route, target, agreement, subprotocol)) => {
+                        handshake::append_accept(
+                            &mut self.replies,
+                            request.key(),
+                            subprotocol,
+                            agreement.as_ref(),
+                        );
+                        Judged::Accepted(Accepted { route, target, agreement, consumed })
+                    }
+                    Err(refused) => Judged::Refused(refused),
+                }
+            }
+            Err(error) => Judged::Refused(Refused {
+                outcome: HandshakeOutcome::Malformed,
+                status: error.status(),
+                why: Cow::Owned(error.to_string()),
+                retry_after_s: None,
+            }),
+        };
+        match judged {
+            Judged::Incomplete => self.keep_partial(slot, from_partial, len, fresh),
+            Judged::Http => self.give_to_http(slot, from_partial, len),
+            Judged::Refused(refused) => self.refuse(slot, &refused),
+            Judged::Accepted(accepted) => self.open(slot, &accepted, from_partial, len),
+        }
+    }
+
+    /// Appends what came to the request's beginning, if that was kept. True: the bytes are there, else in the input
+    /// buffer. `None`: no buffer was left, and the handshake is over.
+    fn gather(&mut self, slot: usize, len: usize) -> Option<(bool, usize)> {
+        let Phase::Handshaking(state) = &mut self.connections[slot].phase else { return None };
+        let Some(partial) = &mut state.partial else { return Some((false, len)) };
+        if partial.bytes.try_extend(&self.input[..len]).is_err() {
+            self.refuse_overloaded(slot);
+            return None;
+        }
+        let len = partial.bytes.len();
+        Some((true, len))
+    }
+
+    fn keep_partial(&mut self, slot: usize, kept_already: bool, len: usize, parser: RequestParser) {
+        if kept_already {
+            return;
+        }
+        let buffer = self.pool.try_take(len).and_then(|mut bytes| {
+            bytes.try_extend(&self.input[..len]).ok()?;
+            Some(bytes)
+        });
+        let Some(bytes) = buffer else { return self.refuse_overloaded(slot) };
+        if let Phase::Handshaking(state) = &mut self.connections[slot].phase {
+            state.partial = Some(Box::new(PartialRequest { parser, bytes }));
+        }
+    }
+
+    /// 101: from here on the connection is open.
+    fn open(&mut self, slot: usize, accepted: &Accepted, from_partial: bool, len: usize) {
+        let endpoint = match &accepted.target {
+            Target::Echo => Endpoint::Echo,
+            Target::Channel(name) => Endpoint::Channel(self.hub.join(name, slot_index(slot))),
+        };
+        let connection = &mut self.connections[slot];
+        let phase = std::mem::replace(&mut connection.phase, Phase::Open(endpoint));
+        connection.route = accepted.route;
+        if let Some(agreement) = &accepted.agreement {
+            connection.decoder = Decoder::with_deflate(Inflate::new(agreement, deflate::Role::Server));
+            connection.deflate =
+                Some(Box::new(Deflate::new(agreement, deflate::Role::Server, &self.node.compression)));
+        }
+        self.stats.handshaking.sub(1);
+        self.open_gauge(slot).add(1);
+        self.stats.handshakes[HandshakeOutcome::Accepted as usize].add(1);
+        let connection = &mut self.connections[slot];
+        self.stats
+            .handshake_durations
+            .observe(self.turn_began.saturating_duration_since(connection.accepted_at));
+        connection.accepted_at = self.turn_began;
+        if !self.send_replies(slot) {
+            return;
+        }
+        // Frames that came with the request.
+        let consumed = accepted.consumed;
+        if len > consumed {
+            let mut rest = consumed..len;
+            if from_partial
+                && let Phase::Handshaking(state) = &phase
+                && let Some(partial) = &state.partial
+            {
+                rest = 0..len - consumed;
+                self.input[rest.clone()].copy_from_slice(&partial.bytes[consumed..len]);
+            }
+            self.handle_frames(slot, rest);
+        }
+    }
+
+    /// Not an upgrade: the HTTP server reads the same bytes again.
+    fn give_to_http(&mut self, slot: usize, from_partial: bool, len: usize) {
+        let prefix = match &self.connections[slot].phase {
+            Phase::Handshaking(state) if from_partial => {
+                state.partial.as_ref().map_or_else(Vec::new, |partial| partial.bytes.to_vec())
+            }
+            _ => self.input[..len].to_vec(),
+        };
+        let mut connection = self.connections.remove(slot);
+        let registered = self.registry.deregister(&mut connection.transport);
+        let parser_state = connection.parser_state;
+        let handover = Handover { transport: connection.transport, prefix, peer: connection.peer };
+        self.stats.handshaking.sub(1);
+        self.stats.parser_states[parser_state as usize].sub(1);
+        if registered.is_err() {
+            self.stats.handshakes[HandshakeOutcome::ClientGone as usize].add(1);
+            return;
+        }
+        match self.node.http.try_handover(handover) {
+            Ok(()) => self.stats.handshakes[HandshakeOutcome::Http as usize].add(1),
+            Err(mut handover) => {
+                let refused = overloaded("too many plain HTTP requests at once: try again later");
+                self.stats.handshakes[refused.outcome as usize].add(1);
+                self.replies.clear();
+                append(&mut self.replies, &refused);
+                // Best effort: the connection is dropped right after.
+                let _ = handover.transport.try_write(&self.replies);
+                let _ = handover.transport.shutdown_write();
+            }
+        }
+    }
+
+    fn refuse_overloaded(&mut self, slot: usize) {
+        self.refuse(slot, &overloaded("this node is out of buffers: try again later"));
+    }
+
+    /// 408 for a request that did not come in time.
+    pub(super) fn refuse_slow(&mut self, slot: usize) {
+        self.refuse(
+            slot,
+            &Refused {
+                outcome: HandshakeOutcome::Timeout,
+                status: 408,
+                why: "the upgrade request did not arrive in time".into(),
+                retry_after_s: None,
+            },
+        );
+    }
+
+    fn refuse(&mut self, slot: usize, refused: &Refused) {
+        self.replies.clear();
+        append(&mut self.replies, refused);
+        self.stats.handshakes[refused.outcome as usize].add(1);
+        let connection = &mut self.connections[slot];
+        connection.phase = Phase::Closing(Farewell::Linger);
+        tracing::debug!(
+            id = connection.id,
+            peer = %connection.peer,
+            outcome = refused.outcome.name(),
+            status = refused.status,
+            why = %refused.why,
+            "handshake refused"
+        );
+        self.stats.handshaking.sub(1);
+        self.stats.closing.add(1);
+        self.schedule(slot, self.now + self.close_ticks());
+        if self.send_replies(slot) && !self.connections[slot].has_unsent() {
+            self.finish_sending(slot);
+        }
+    }
+}
+
+/// Whether this client may not come in, whatever it asks for. Told only now: an answer before the question would be
+/// lost to a reset.
+fn refused_at_the_door(node: &Node, door: Option<HandshakeOutcome>, now: Instant) -> Option<Refused> {
+    let draining = node.is_draining().then_some(HandshakeOutcome::Draining);
+    let Some(outcome) = door.or(draining) else {
+        let RateVerdict::Defer { retry_after_s } = node.rate.as_ref()?.try_take(now) else { return None };
+        return Some(Refused {
+            outcome: HandshakeOutcome::RateLimit,
+            status: 429,
+            why: "too many handshakes a second: try again later".into(),
+            retry_after_s: Some(retry_after_s),
+        });
+    };
+    let (status, why, retry_after_s) = match outcome {
+        HandshakeOutcome::AddressLimit => {
+            (429, "too many connections from this address: close some first", RETRY_SOON_S)
+        }
+        HandshakeOutcome::NodeLimit => (503, "this node is full: try again later", RETRY_SOON_S),
+        _ => (503, "this node is draining: try again, another one will answer", 1),
+    };
+    Some(Refused { outcome, status, why: why.into(), retry_after_s: Some(retry_after_s) })
+}
+
+/// Judges a well-formed upgrade request.
+fn judge<'n>(
+    node: &'n Node,
+    request: &UpgradeRequest<'_>,
+) -> Result<(u16, Target, Option<Agreement>, Option<&'n str>), Refused> {
+    if node.origins.check(request.origin()) == OriginVerdict::Refuse {
+        return Err(Refused {
+            outcome: HandshakeOutcome::Origin,
+            status: 403,
+            why: "this Origin is not allowed: add it to client.allowed_origins".into(),
+            retry_after_s: None,
+        });
+    }
+    let found = node.routes.iter().enumerate().find_map(|(index, route)| {
+        let matched = route.path.match_path(request.path())?;
+        Some((index, route, matched))
+    });
+    let Some((index, route, matched)) = found else {
+        return Err(Refused {
+            outcome: HandshakeOutcome::NotFound,
+            status: 404,
+            why: "no WebSocket is served on this path".into(),
+            retry_after_s: None,
+        });
+    };
+    let target = match (route.mode, matched) {
+        (RawMode::Channel, PathMatch::Channel(name)) => Target::Channel(name.into_owned()),
+        _ => Target::Echo,
+    };
+    let agreement = deflate::negotiate(&node.compression, request.extensions()).map_err(|error| Refused {
+        outcome: HandshakeOutcome::Malformed,
+        status: 400,
+        why: Cow::Owned(error.to_string()),
+        retry_after_s: None,
+    })?;
+    let subprotocol = handshake::choose_subprotocol(request.subprotocols(), &route.subprotocols)
+        .map(|index| route.subprotocols[index].as_str());
+    let route = u16::try_from(index).expect("the configuration bounds the number of routes");
+    Ok((route, target, agreement, subprotocol))
+}
+
+fn overloaded(why: &'static str) -> Refused {
+    Refused {
+        outcome: HandshakeOutcome::Overloaded,
+        status: 503,
+        why: why.into(),
+        retry_after_s: Some(RETRY_SOON_S),
+    }
+}
+
+fn append(out: &mut Vec<u8>, refused: &Refused) {
+    let refusal =
+        Refusal { status: refused.status, body: &refused.why, retry_after_s: refused.retry_after_s };
+    handshake::append_refusal(out, &refusal);
+}
+
+/// A slot as the hub keeps it.
+fn slot_index(slot: usize) -> u32 {
+    u32::try_from(slot).expect("a process has fewer descriptors than a u32 counts")
+}

@@ -1,0 +1,130 @@
+//! The end of a turn: every run of frames goes to the members of its channel, here and on the other workers.
+
+use std::sync::Arc;
+
+use super::mail::{Mail, Parcel, ParcelRun};
+use super::{SCRATCH_KEPT_BYTES, Worker};
+use crate::connection::{Connection, Io, SendError};
+use crate::ending::CloseCause;
+use crate::hub::ChannelIndex;
+use crate::hub::run::{Published, append_with_window};
+
+impl Worker {
+    /// Sends out what was published since the last time.
+    pub(super) fn deliver_published(&mut self) {
+        if !self.lanes.iter().all(|lane| lane.is_empty()) {
+            self.drive_lanes();
+        }
+        if self.published.is_empty() {
+            return;
+        }
+        let mut published = std::mem::take(&mut self.published);
+        published.join_runs();
+        if self.lanes.len() > 1 {
+            self.post_parcels(&published);
+        }
+        for run in published.runs() {
+            self.deliver(run.channel, &published.frames()[run.bytes.clone()], run.messages);
+        }
+        published.clear(SCRATCH_KEPT_BYTES);
+        // Nothing publishes while publications are delivered, so what was taken is what is put back.
+        self.published = published;
+    }
+
+    /// Delivers what another worker's clients published.
+    pub(super) fn deliver_parcel(&mut self, parcel: &Parcel) {
+        for run in &parcel.runs {
+            // The last member may have left while the parcel was on its way.
+            if let Some(channel) = self.hub.find(&run.channel.name) {
+                self.deliver(channel, &parcel.frames[run.bytes.clone()], run.messages);
+            }
+        }
+    }
+
+    /// Sends whole frames to every member of a channel: straight to the sockets that take them.
+    fn deliver(&mut self, channel: ChannelIndex, frames: &[u8], messages: u32) {
+        let Some(channel) = self.hub.channel(channel) else { return };
+        let io = Io { registry: &self.registry, pool: &self.pool, stats: &self.stats, now: self.now };
+        let outbox_bytes_max = self.node.limits.outbox_bytes;
+        let threshold = self.node.compression.threshold_bytes;
+        let mut ending: Vec<(u32, CloseCause)> = Vec::new();
+        self.forms.clear();
+        for &member in &channel.members {
+            let slot = member as usize;
+            let connection: &mut Connection = &mut self.connections[slot];
+            let sent = match &mut connection.deflate {
+                None => connection.send(&io, slot, frames),
+                Some(deflate) => match deflate.shares() {
+                    Some(bits) => {
+                        let form = self.forms.form(frames, bits, threshold, &mut self.deflater);
+                        connection.send(&io, slot, form)
+                    }
+                    None => {
+                        self.windowed.clear();
+                        append_with_window(frames, deflate, &mut self.deflater, &mut self.windowed);
+                        connection.send(&io, slot, &self.windowed)
+                    }
+                },
+            };
+            match sent {
+                Ok(()) if connection.outbox.len() <= outbox_bytes_max => {}
+                Ok(()) => ending.push((member, CloseCause::SlowConsumer)),
+                Err(SendError::Socket) => ending.push((member, CloseCause::ConnectionLost)),
+                Err(SendError::PoolExhausted) => ending.push((member, CloseCause::Overloaded)),
+            }
+        }
+        let deliveries = channel.members.len() as u64;
+        self.stats.messages_out.add(deliveries * u64::from(messages));
+        self.stats.message_bytes_out.add(deliveries * frames.len() as u64);
+        for (member, cause) in ending {
+            match cause {
+                CloseCause::SlowConsumer => self.end(member as usize, cause),
+                _ => self.lose(member as usize, cause),
+            }
+        }
+    }
+
+    /// Sends this turn's frames to the workers that have members of their channels: one letter each.
+    fn post_parcels(&mut self, published: &Published) {
+        let mut runs: Vec<Vec<ParcelRun>> = vec![Vec::new(); self.lanes.len()];
+        for run in published.runs() {
+            let Some(channel) = self.hub.channel(run.channel) else { continue };
+            for worker in channel.entry.other_workers(self.index) {
+                runs[worker].push(ParcelRun {
+                    channel: Arc::clone(&channel.entry),
+                    bytes: run.bytes.clone(),
+                    messages: run.messages,
+                });
+            }
+        }
+        if runs.iter().all(Vec::is_empty) {
+            return;
+        }
+        let frames: Arc<[u8]> = published.frames().into();
+        for (lane, runs) in self.lanes.iter_mut().zip(runs) {
+            if !runs.is_empty() {
+                lane.push_back(Parcel { frames: Arc::clone(&frames), runs });
+            }
+        }
+        self.drive_lanes();
+    }
+
+    /// Posts what waits, in order, as far as the other workers' mailboxes take it.
+    fn drive_lanes(&mut self) {
+        for (post, lane) in self.node.posts().iter().zip(&mut self.lanes) {
+            while let Some(parcel) = lane.pop_front() {
+                if let Err(Mail::Parcel(parcel)) = post.try_send(Mail::Parcel(parcel)) {
+                    lane.push_front(parcel);
+                    self.stats.mail_waits.add(1);
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Whether another worker does not keep up. Then no client is read until it does: nothing is dropped, and what
+    /// waits is at most what one turn published.
+    pub(super) fn is_congested(&self) -> bool {
+        self.lanes.iter().any(|lane| !lane.is_empty())
+    }
+}

@@ -1,0 +1,53 @@
+//! What `GET /debug/connections` shows of one connection.
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::Worker;
+use crate::connection::{Connection, Endpoint, Phase};
+
+/// One connection, described.
+#[derive(Debug, Serialize)]
+pub(crate) struct ConnectionView {
+    id: u64,
+    worker: usize,
+    peer: String,
+    state: &'static str,
+    /// What is being waited for: handshake stage or parser state.
+    step: &'static str,
+    route: Option<u16>,
+    age_ms: u64,
+    quiet_s: u32,
+    outbox_bytes: usize,
+    pings_unanswered: u8,
+}
+
+impl Worker {
+    /// Describes up to `limit` connections, the oldest slots first.
+    pub(super) fn describe(&self, limit: usize) -> Vec<ConnectionView> {
+        let now = Instant::now();
+        self.connections.iter().take(limit).map(|(_, connection)| self.view(connection, now)).collect()
+    }
+
+    fn view(&self, connection: &Connection, now: Instant) -> ConnectionView {
+        let (state, step) = match &connection.phase {
+            Phase::Handshaking(handshake) => ("new", handshake.stage.name()),
+            Phase::Open(Endpoint::Echo | Endpoint::Channel(_)) => ("open", connection.decoder.state().name()),
+            Phase::Closing(_) => ("closing", connection.decoder.state().name()),
+        };
+        let age = now.saturating_duration_since(connection.accepted_at);
+        ConnectionView {
+            id: connection.id,
+            worker: self.index,
+            peer: connection.peer.to_string(),
+            state,
+            step,
+            route: matches!(connection.phase, Phase::Open(_)).then_some(connection.route),
+            age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+            quiet_s: self.now.saturating_sub(connection.seen),
+            outbox_bytes: connection.outbox.len(),
+            pings_unanswered: connection.pings_unanswered,
+        }
+    }
+}

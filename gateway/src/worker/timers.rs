@@ -1,0 +1,132 @@
+//! Once a second: whose handshake, frame, outbox, ping or farewell has taken too long.
+
+use std::time::Duration;
+
+use tidegate_wire::decode::State;
+use tidegate_wire::frame::{self, OpCode};
+
+use super::Worker;
+use super::wheel::Tick;
+use crate::connection::{Phase, Reading};
+use crate::ending::{CloseCause, HandshakeOutcome, Stage};
+
+/// What is due for an open connection.
+#[derive(Debug, Eq, PartialEq)]
+enum Due {
+    End(CloseCause),
+    Ping,
+    /// Nothing before this tick.
+    Nothing(Tick),
+}
+
+impl Worker {
+    /// Handles everything that came due since the last tick.
+    pub(super) fn tick(&mut self) {
+        while let Some((tick, entries)) = self.wheel.take_due(self.now) {
+            for &entry in &entries {
+                self.handle_timer(entry as usize, tick);
+            }
+            self.wheel.recycle(tick, entries);
+        }
+        let pool = self.pool.stats();
+        self.stats.pool_in_use_bytes.set(pool.in_use_bytes as u64);
+        self.stats.pool_free_bytes.set(pool.free_bytes as u64);
+        self.stats.pool_allocations.set(pool.allocated_total);
+        self.stats.pool_refusals.set(pool.refused_total);
+        self.stats.channels.set(self.hub.len() as u64);
+    }
+
+    /// Files the connection under the tick at which it has to be looked at, unless it already is under an earlier one.
+    pub(super) fn schedule(&mut self, slot: usize, at: Tick) {
+        let connection = &mut self.connections[slot];
+        if connection.timer > self.now && connection.timer <= at {
+            return;
+        }
+        let entry = u32::try_from(slot).expect("a process has fewer descriptors than a u32 counts");
+        connection.timer = self.wheel.schedule(entry, at);
+    }
+
+    fn handle_timer(&mut self, slot: usize, tick: Tick) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        if connection.timer != tick {
+            return;
+        }
+        connection.timer = 0;
+        match &connection.phase {
+            Phase::Handshaking(handshake) => {
+                let (stage, due) = (handshake.stage, connection.since + self.handshake_ticks());
+                if self.now < due { self.schedule(slot, due) } else { self.reap_handshake(slot, stage) }
+            }
+            Phase::Open(_) => match self.due(slot) {
+                Due::End(cause) => self.end(slot, cause),
+                Due::Nothing(next) => self.schedule(slot, next),
+                Due::Ping => self.ping(slot),
+            },
+            Phase::Closing(_) => {
+                let due = connection.since + self.close_ticks();
+                if self.now < due { self.schedule(slot, due) } else { self.remove(slot) }
+            }
+        }
+    }
+
+    fn reap_handshake(&mut self, slot: usize, stage: Stage) {
+        self.stats.handshakes_reaped[stage as usize].add(1);
+        match stage {
+            Stage::Request => self.refuse_slow(slot),
+            Stage::Proxy | Stage::Tls => self.abandon_handshake(slot, HandshakeOutcome::Timeout),
+        }
+    }
+
+    fn due(&self, slot: usize) -> Due {
+        let (connection, limits) = (&self.connections[slot], &self.node.limits);
+        let mut next = Tick::MAX;
+        if connection.has_unsent() {
+            let due = connection.progress.saturating_add(ticks(limits.write_timeout));
+            if self.now >= due {
+                return Due::End(CloseCause::SlowConsumer);
+            }
+            next = next.min(due);
+        }
+        if connection.parser_state != State::Idle {
+            let due = connection.since.saturating_add(ticks(limits.frame_timeout));
+            if self.now >= due && connection.reading == Reading::Wanted {
+                return Due::End(CloseCause::FrameTimeout);
+            }
+            next = next.min(due);
+        }
+        if connection.reading == Reading::Paused {
+            // Its pongs would not be read either: only the outbox tells whether it lives.
+            return Due::Nothing(next);
+        }
+        let interval = ticks(limits.ping_interval);
+        let unanswered = u32::from(connection.pings_unanswered);
+        let due = connection.seen.saturating_add(interval.saturating_mul(unanswered + 1));
+        if self.now < due {
+            return Due::Nothing(next.min(due));
+        }
+        if unanswered >= limits.pings_missed { Due::End(CloseCause::PingTimeout) } else { Due::Ping }
+    }
+
+    fn ping(&mut self, slot: usize) {
+        self.connections[slot].pings_unanswered += 1;
+        self.stats.pings_sent.add(1);
+        self.replies.clear();
+        frame::append(&mut self.replies, OpCode::Ping, &[]);
+        if self.send_replies(slot) {
+            self.schedule(slot, self.now + ticks(self.node.limits.ping_interval));
+        }
+    }
+
+    pub(super) fn handshake_ticks(&self) -> Tick {
+        ticks(self.node.limits.handshake_timeout)
+    }
+
+    pub(super) fn close_ticks(&self) -> Tick {
+        ticks(self.node.limits.close_timeout)
+    }
+}
+
+/// A time limit in ticks, rounded up: late by up to two seconds, never early.
+fn ticks(limit: Duration) -> Tick {
+    Tick::try_from(limit.as_millis().div_ceil(1000)).unwrap_or(Tick::MAX)
+}
