@@ -105,7 +105,8 @@ pub struct PoolBuffer {
 }
 
 // The decoder of every connection holds an `Option<PoolBuffer>`: its size is paid by each idle connection.
-const _: () = assert!(size_of::<PoolBuffer>() <= 32 && size_of::<Option<PoolBuffer>>() == size_of::<PoolBuffer>());
+const _: () =
+    assert!(size_of::<PoolBuffer>() <= 32 && size_of::<Option<PoolBuffer>>() == size_of::<PoolBuffer>());
 
 impl PoolBuffer {
     /// Appends `bytes`, moving to a larger class if they do not fit.

@@ -3,7 +3,9 @@
 use allocation_counter::{AllocationInfo, measure};
 
 use tidegate_wire::decode::Role;
-use tidegate_wire::deflate::{Agreement, Deflate, Inflate, InflateError, Policy, SharedDeflater, SharedInflater};
+use tidegate_wire::deflate::{
+    Agreement, Deflate, Inflate, InflateError, Policy, SharedDeflater, SharedInflater,
+};
 use tidegate_wire::pool::{BufferPool, PoolConfig};
 
 const KIB: i64 = 1024;
@@ -22,7 +24,10 @@ fn a_connection_without_takeover_costs_nothing_while_it_idles() {
         }
     });
 
-    assert_eq!(info.count_total, 0, "after one message of its worker nothing is allocated for any connection");
+    assert_eq!(
+        info.count_total, 0,
+        "after one message of its worker nothing is allocated for any connection"
+    );
 }
 
 #[test]

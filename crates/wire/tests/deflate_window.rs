@@ -22,7 +22,11 @@ fn a_window_of_each_size_is_used_and_never_passed() {
             let read = Reader::read(&payload);
             assert_eq!(read.out, message);
             let near_limit = window - 300..=window;
-            assert!(near_limit.contains(&read.farthest), "{window_bits} bits, level {level}: {}", read.farthest);
+            assert!(
+                near_limit.contains(&read.farthest),
+                "{window_bits} bits, level {level}: {}",
+                read.farthest
+            );
         }
     }
 }
@@ -68,8 +72,8 @@ impl<'a> Reader<'a> {
                     let len = reader.bits(16);
                     assert_eq!(reader.bits(16), len ^ 0xffff);
                     for _ in 0..len {
-                        let byte = reader.bits(8);
-                        reader.out.push(u8::try_from(byte).unwrap());
+                        let byte = reader.byte();
+                        reader.out.push(byte);
                     }
                 }
                 1 => {
@@ -93,7 +97,7 @@ impl<'a> Reader<'a> {
         loop {
             let symbol = self.symbol(literals);
             match symbol {
-                0..=255 => self.out.push(u8::try_from(symbol).unwrap()),
+                0..=255 => self.out.push(u8::try_from(symbol).expect("the arm says so")),
                 256 => return,
                 _ => {
                     let len = match symbol - 257 {
@@ -132,7 +136,7 @@ impl<'a> Reader<'a> {
         let mut lengths = Vec::new();
         while lengths.len() < literals + distances {
             let (len, times) = match self.symbol(&own) {
-                16 => (*lengths.last().unwrap(), self.bits(2) + 3),
+                16 => (*lengths.last().expect("something to repeat"), self.bits(2) + 3),
                 17 => (0, self.bits(3) + 3),
                 18 => (0, self.bits(7) + 11),
                 len => (len, 1),
@@ -155,6 +159,10 @@ impl<'a> Reader<'a> {
             passed += count;
         }
         panic!("no such code");
+    }
+
+    fn byte(&mut self) -> u8 {
+        u8::try_from(self.bits(8)).expect("eight bits")
     }
 
     /// Least significant bit first, as everything but codes is packed.

@@ -8,7 +8,8 @@ const KIB: usize = 1024;
 
 #[test]
 fn a_pool_allocates_on_its_first_round_and_never_again() {
-    let pool = BufferPool::new(PoolConfig { in_use_bytes_max: 64 * KIB * KIB, free_bytes_max: 64 * KIB * KIB });
+    let pool =
+        BufferPool::new(PoolConfig { in_use_bytes_max: 64 * KIB * KIB, free_bytes_max: 64 * KIB * KIB });
     let mut held = Vec::with_capacity(100);
     let cold = measure(|| round(&pool, &mut held));
     assert!(cold.count_total > 0, "the counter counts");
@@ -31,7 +32,8 @@ fn a_pool_that_may_keep_nothing_leaves_no_memory_behind() {
 
 #[test]
 fn trim_gives_back_all_that_a_burst_left() {
-    let pool = BufferPool::new(PoolConfig { in_use_bytes_max: 64 * KIB * KIB, free_bytes_max: 64 * KIB * KIB });
+    let pool =
+        BufferPool::new(PoolConfig { in_use_bytes_max: 64 * KIB * KIB, free_bytes_max: 64 * KIB * KIB });
     let mut held = Vec::with_capacity(100);
     let info = measure(|| {
         round(&pool, &mut held);

@@ -208,13 +208,17 @@ impl ClientOffer {
         }
         match (self.server_max_window_bits, answer.server_max_window_bits) {
             (Some(_), None) => return Err(ParameterError::NotConfirmed(Parameter::ServerMaxWindowBits)),
-            (Some(offered), Some(answered)) if answered > offered => return Err(ParameterError::WindowTooLarge),
+            (Some(offered), Some(answered)) if answered > offered => {
+                return Err(ParameterError::WindowTooLarge);
+            }
             (Some(_), Some(_)) | (None, _) => {}
         }
         let client_max_window_bits = match (self.client_max_window_bits, answer.client_max_window_bits) {
             (None, Some(_)) => return Err(ParameterError::NotOffered(Parameter::ClientMaxWindowBits)),
             // Only an offer may leave the value out (section 7.1.2.2).
-            (Some(_), Some(None)) => return Err(ParameterError::MissingValue(Parameter::ClientMaxWindowBits)),
+            (Some(_), Some(None)) => {
+                return Err(ParameterError::MissingValue(Parameter::ClientMaxWindowBits));
+            }
             (Some(offered), Some(Some(answered))) => offered.min(answered),
             (Some(offered), None) => offered,
             (None, None) => WINDOW_BITS_MAX,

@@ -5,9 +5,9 @@
 
 use flate2::{Compress, Compression, FlushCompress};
 
+use super::Role;
 use super::agreement::{Agreement, Policy};
 use super::{COMPRESS_WINDOW_BITS_MIN, FLUSH_TAIL, WINDOW_BITS_MAX};
-use super::Role;
 
 #[cfg(test)]
 mod tests;
@@ -41,7 +41,10 @@ impl Deflate {
     /// The payload to send in `payload`'s place, in a frame with RSV1 set, or `None` where the message is better sent as it
     /// is: empty, under the threshold, or not made shorter.
     pub fn compress<'d>(&mut self, shared: &'d mut SharedDeflater, payload: &[u8]) -> Option<&'d [u8]> {
-        if payload.is_empty() || payload.len() < self.threshold_bytes || self.window_bits < COMPRESS_WINDOW_BITS_MIN {
+        if payload.is_empty()
+            || payload.len() < self.threshold_bytes
+            || self.window_bits < COMPRESS_WINDOW_BITS_MIN
+        {
             return None;
         }
         if self.takeover {
@@ -82,7 +85,10 @@ impl SharedDeflater {
     ///
     /// If `window_bits` is not from 9 to 15; [`Deflate::shares`] gives no other.
     pub fn compress(&mut self, payload: &[u8], window_bits: u8) -> &[u8] {
-        assert!((COMPRESS_WINDOW_BITS_MIN..=WINDOW_BITS_MAX).contains(&window_bits), "window bits are 9 to 15");
+        assert!(
+            (COMPRESS_WINDOW_BITS_MIN..=WINDOW_BITS_MAX).contains(&window_bits),
+            "window bits are 9 to 15"
+        );
         let slot = &mut self.by_window_bits[usize::from(window_bits - COMPRESS_WINDOW_BITS_MIN)];
         let stream = slot.get_or_insert_with(|| new_stream(self.level, window_bits));
         stream.reset();

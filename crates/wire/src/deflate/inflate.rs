@@ -9,9 +9,9 @@ use std::rc::{Rc, Weak};
 
 use flate2::{Decompress, DecompressError, FlushDecompress, Status};
 
+use super::Role;
 use super::agreement::Agreement;
 use super::{FLUSH_TAIL, WINDOW_BITS_MAX};
-use super::Role;
 use crate::pool::{BufferPool, PoolBuffer, PoolCharge};
 
 #[cfg(test)]
@@ -62,7 +62,8 @@ impl Inflate {
     ///
     /// # Errors
     ///
-    /// The message cannot be inflated, or not within its bounds. The connection has to be closed.
+    /// The message cannot be inflated, or not within its bounds. The connection has to be closed; `out` then holds what came
+    /// out ahead of the fault, the same however the message was cut into pieces.
     pub fn push(
         &mut self,
         shared: &mut SharedInflater,
@@ -181,7 +182,12 @@ impl Inflater {
         Ok(())
     }
 
-    fn inflate(&mut self, mut input: &[u8], out: &mut PoolBuffer, bytes_max: usize) -> Result<(), InflateError> {
+    fn inflate(
+        &mut self,
+        mut input: &[u8],
+        out: &mut PoolBuffer,
+        bytes_max: usize,
+    ) -> Result<(), InflateError> {
         loop {
             if self.ended {
                 // A final block inside a message (section 7.2.3.4). As with zlib, what follows has an empty window.
@@ -204,7 +210,11 @@ impl Inflater {
             // Whether there is more can only be told by giving it room.
             let mut excess = [0];
             let step = self.call(|stream| stream.decompress(input, &mut excess, FlushDecompress::None))?;
-            return if step.wrote == 0 { Ok(Step { read: step.read, full: false }) } else { Err(InflateError::TooBig) };
+            return if step.wrote == 0 {
+                Ok(Step { read: step.read, full: false })
+            } else {
+                Err(InflateError::TooBig)
+            };
         }
         out.try_reserve(1).map_err(|_| InflateError::PoolExhausted)?;
         let spare = out.capacity() - start;
@@ -216,8 +226,10 @@ impl Inflater {
         // The buffer is larger than the limit: only a slice of it may be written, and a slice must first be something.
         let room = allowed.min(NEAR_LIMIT_STEP_BYTES);
         vec.resize(start + room, 0);
+        let total_out = self.stream.total_out();
         let call = self.call(|stream| stream.decompress(input, &mut vec[start..], FlushDecompress::None));
-        vec.truncate(start + call.as_ref().map_or(0, |call| call.wrote));
+        // Also after an error: what came out ahead of it stays, as in a buffer below the limit.
+        vec.truncate(start + moved(total_out, self.stream.total_out()));
         let call = call?;
         Ok(Step { read: call.read, full: call.wrote == room })
     }
@@ -231,7 +243,8 @@ impl Inflater {
         // zlib alone would take any message cut short: it only waits for more. So a final empty block is added to the tail:
         // if nothing is missing, the stream ends with the last of these bytes and yields nothing more.
         let mut excess = [0];
-        let probe = self.call(|stream| stream.decompress(&COMPLETE_PROBE, &mut excess, FlushDecompress::None));
+        let probe =
+            self.call(|stream| stream.decompress(&COMPLETE_PROBE, &mut excess, FlushDecompress::None));
         match probe {
             Ok(call) if call.wrote == 0 && self.ended && COMPLETE_AT.contains(&call.read) => Ok(()),
             Ok(_) | Err(_) => Err(InflateError::Truncated),
@@ -245,8 +258,8 @@ impl Inflater {
         let (total_in, total_out) = (self.stream.total_in(), self.stream.total_out());
         let status = run(&mut self.stream).map_err(|_| InflateError::Corrupt)?;
         self.ended = status == Status::StreamEnd;
-        let moved = |now: u64, before: u64| usize::try_from(now - before).expect("lies within one slice");
-        Ok(Call { read: moved(self.stream.total_in(), total_in), wrote: moved(self.stream.total_out(), total_out) })
+        let read = moved(total_in, self.stream.total_in());
+        Ok(Call { read, wrote: moved(total_out, self.stream.total_out()) })
     }
 
     fn give_back(mut self: Box<Self>) {
@@ -260,9 +273,15 @@ impl Inflater {
     }
 }
 
+/// What one call of the decompressor read and wrote.
 struct Call {
     read: usize,
     wrote: usize,
+}
+
+/// How far one call moved one of the stream's totals.
+fn moved(before: u64, now: u64) -> usize {
+    usize::try_from(now - before).expect("a call moves within its slices")
 }
 
 /// The last bytes of what a peer has sent, which its next message may refer to.

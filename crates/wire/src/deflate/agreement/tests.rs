@@ -5,7 +5,10 @@ use super::*;
 #[test]
 fn a_bare_offer_is_accepted_without_takeover_either_way_by_default() {
     let agreement = agreed(&Policy::default(), "permessage-deflate");
-    assert_eq!(agreement, Agreement { server_no_context_takeover: true, client_no_context_takeover: true, ..bare() });
+    assert_eq!(
+        agreement,
+        Agreement { server_no_context_takeover: true, client_no_context_takeover: true, ..bare() }
+    );
     assert_eq!(
         response(&agreement),
         "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
@@ -82,7 +85,9 @@ fn a_policy_out_of_range_is_brought_into_it() {
 
 #[test]
 fn each_broken_parameter_declines_its_offer_for_its_own_reason() {
-    use Parameter::{ClientMaxWindowBits, ClientNoContextTakeover, ServerMaxWindowBits, ServerNoContextTakeover};
+    use Parameter::{
+        ClientMaxWindowBits, ClientNoContextTakeover, ServerMaxWindowBits, ServerNoContextTakeover,
+    };
     use ParameterError::{BadWindowBits, MissingValue, Repeated, UnexpectedValue, Unknown};
     let cases = [
         ("unknown", Unknown),
@@ -117,7 +122,11 @@ fn each_broken_parameter_declines_its_offer_for_its_own_reason() {
         assert_eq!(declined(&offer), Err(reason), "{offer}");
         assert_eq!(choose(&[&offer]), Ok(None), "{offer}");
         // Declined, not refused: the offer behind it stands.
-        assert_eq!(choose(&[&offer, "permessage-deflate"]).map(|chosen| chosen.is_some()), Ok(true), "{offer}");
+        assert_eq!(
+            choose(&[&offer, "permessage-deflate"]).map(|chosen| chosen.is_some()),
+            Ok(true),
+            "{offer}"
+        );
     }
 }
 
@@ -143,7 +152,9 @@ fn the_first_acceptable_offer_wins_within_one_header_and_across_several() {
 
 #[test]
 fn other_extensions_are_ignored_with_whatever_parameters() {
-    for value in ["x-webkit-deflate-frame", "permessage-bzip2; level=9", "a; b=\"c\"; d, e", "permessage-deflatee"] {
+    for value in
+        ["x-webkit-deflate-frame", "permessage-bzip2; level=9", "a; b=\"c\"; d, e", "permessage-deflatee"]
+    {
         assert_eq!(choose(&[value]), Ok(None), "{value}");
     }
     assert_eq!(choose(&[]), Ok(None));

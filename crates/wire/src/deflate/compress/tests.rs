@@ -31,7 +31,10 @@ fn a_message_under_the_threshold_goes_as_it_is() {
 #[test]
 fn an_empty_message_goes_as_it_is_even_without_a_threshold() {
     for agreement in [keeping(15), forgetting(15)] {
-        assert_eq!(Deflate::new(&agreement, Role::Server, &eager(1)).compress(&mut SharedDeflater::new(1), &[]), None);
+        assert_eq!(
+            Deflate::new(&agreement, Role::Server, &eager(1)).compress(&mut SharedDeflater::new(1), &[]),
+            None
+        );
     }
 }
 
@@ -85,7 +88,10 @@ fn one_compression_serves_every_receiver_that_shares() {
     let text = b"one message for all of them, one message for all of them".repeat(20);
     let mut shared = SharedDeflater::new(1);
     let receivers: Vec<_> = (9..=15).map(forgetting).collect();
-    let bits = receivers.iter().filter_map(|agreement| Deflate::new(agreement, Role::Server, &eager(1)).shares()).min();
+    let bits = receivers
+        .iter()
+        .filter_map(|agreement| Deflate::new(agreement, Role::Server, &eager(1)).shares())
+        .min();
     assert_eq!(bits, Some(9));
 
     let payload = shared.compress(&text, 9).to_vec();
@@ -216,7 +222,8 @@ fn noise(len: usize) -> Vec<u8> {
 
 fn any_message() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
-        (1..1500_usize, prop::collection::vec(any::<u8>(), 1..40)).prop_map(|(times, unit)| unit.repeat(times)),
+        (1..1500_usize, prop::collection::vec(any::<u8>(), 1..40))
+            .prop_map(|(times, unit)| unit.repeat(times)),
         (1..20_000_usize).prop_map(noise),
         prop::collection::vec(any::<u8>(), 1..300),
     ]

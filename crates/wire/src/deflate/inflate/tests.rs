@@ -13,7 +13,10 @@ fn the_worked_examples_of_the_rfc_inflate_to_hello() {
         ("7.2.3.2: the same, referring to nothing", &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]),
         ("7.2.3.3: a stored block", &[0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00]),
         ("7.2.3.4: a final block", &[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00]),
-        ("7.2.3.5: two blocks", &[0xf2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xff, 0xff, 0xca, 0xc9, 0xc9, 0x07, 0x00]),
+        (
+            "7.2.3.5: two blocks",
+            &[0xf2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xff, 0xff, 0xca, 0xc9, 0xc9, 0x07, 0x00],
+        ),
     ];
     for (example, payload) in cases {
         assert_eq!(Receiver::forgetful().whole(payload), Ok(b"Hello".to_vec()), "{example}");
@@ -144,7 +147,11 @@ fn a_message_of_exactly_the_limit_passes_and_one_byte_more_does_not() {
         assert_eq!(receiver.finish(), Ok(text), "{len} bytes at the limit");
 
         let mut receiver = Receiver::forgetful();
-        assert_eq!(receiver.push(&payload, limit - 1), Err(InflateError::TooBig), "{len} bytes over the limit");
+        assert_eq!(
+            receiver.push(&payload, limit - 1),
+            Err(InflateError::TooBig),
+            "{len} bytes over the limit"
+        );
         assert!(receiver.out.len() < len, "nothing is kept beyond the limit");
     }
 }
@@ -173,7 +180,11 @@ fn a_bomb_dies_at_the_limit_and_takes_no_more_memory_than_an_honest_message() {
         assert!(receiver.out.len() <= 100_000);
         // The largest buffer is the class above the limit, the next smaller one was in use while bytes moved over.
         assert_eq!(receiver.out.capacity(), 256 * 1024);
-        assert!(receiver.peak_in_use_bytes <= (256 + 64) * 1024 + INFLATER_BYTES, "{}", receiver.peak_in_use_bytes);
+        assert!(
+            receiver.peak_in_use_bytes <= (256 + 64) * 1024 + INFLATER_BYTES,
+            "{}",
+            receiver.peak_in_use_bytes
+        );
         if chunk_bytes == 1 {
             assert!(pushed < 200, "at 1,000 to 1 about 100 bytes of input reach the limit, it took {pushed}");
         }
@@ -184,7 +195,9 @@ fn a_bomb_dies_at_the_limit_and_takes_no_more_memory_than_an_honest_message() {
 fn a_pool_without_room_refuses_the_message() {
     // No room for an inflater, then none for the buffer to grow.
     let payload = deflated(&vec![b'x'; 5000], 6);
-    for (bound, fits) in [(INFLATER_BYTES + 1023, false), (INFLATER_BYTES + 1024 + 4096, false), (200_000, true)] {
+    for (bound, fits) in
+        [(INFLATER_BYTES + 1023, false), (INFLATER_BYTES + 1024 + 4096, false), (200_000, true)]
+    {
         let pool = BufferPool::new(PoolConfig { in_use_bytes_max: bound, free_bytes_max: 0 });
         let mut out = pool.try_take(1).unwrap();
         let mut inflate = forgetful();
@@ -206,7 +219,11 @@ fn an_inflater_counts_in_the_pool_only_while_a_message_is_under_way() {
 
     receiver.push(&payload[..2], UNLIMITED).unwrap();
     drop(receiver.inflate);
-    assert_eq!(receiver.pool.stats().in_use_bytes, before, "a connection that ends in the middle gives it back");
+    assert_eq!(
+        receiver.pool.stats().in_use_bytes,
+        before,
+        "a connection that ends in the middle gives it back"
+    );
 }
 
 #[test]
@@ -224,7 +241,11 @@ fn messages_of_many_connections_may_be_half_received_at_once() {
         inflate.finish(out).unwrap();
         assert_eq!(&**out, text.as_slice());
     }
-    assert_eq!(shared.0.0.borrow().len(), FREE_INFLATERS_MAX, "of those given back, a bounded number is kept");
+    assert_eq!(
+        shared.0.0.borrow().len(),
+        FREE_INFLATERS_MAX,
+        "of those given back, a bounded number is kept"
+    );
 }
 
 #[test]
@@ -272,7 +293,11 @@ fn history_holds_the_agreed_window_and_no_more() {
             let message = english(len);
             sent.extend_from_slice(&message);
             history.remember(&message);
-            assert_eq!(history.bytes, sent[sent.len().saturating_sub(bytes_max)..], "{bits} bits, {len} bytes");
+            assert_eq!(
+                history.bytes,
+                sent[sent.len().saturating_sub(bytes_max)..],
+                "{bits} bits, {len} bytes"
+            );
             assert!(history.bytes.capacity() <= bytes_max, "{bits} bits: {}", history.bytes.capacity());
         }
     }
@@ -335,7 +360,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_get_the_same_verdict_in_one_piece_and_in_many(
+    fn any_bytes_get_the_same_output_and_verdict_in_one_piece_and_in_many(
         payload in prop_oneof![
             prop::collection::vec(any::<u8>(), 0..300),
             (text_or_noise(), any::<prop::sample::Index>(), any::<u8>()).prop_map(|(text, at, byte)| {
@@ -354,14 +379,13 @@ proptest! {
     }
 }
 
-/// The verdict on `payload` pushed in pieces.
-fn run(payload: &[u8], piece_bytes: usize, limit: u64) -> Result<Vec<u8>, InflateError> {
+/// What comes out of `payload` pushed in pieces, and the verdict.
+fn run(payload: &[u8], piece_bytes: usize, limit: u64) -> (Vec<u8>, Result<(), InflateError>) {
     let mut receiver = Receiver::forgetful();
-    for piece in payload.chunks(piece_bytes) {
-        receiver.push(piece, limit)?;
-        assert!(u64::try_from(receiver.out.len()).unwrap() <= limit);
-    }
-    receiver.finish()
+    let pushed = payload.chunks(piece_bytes).try_for_each(|piece| receiver.push(piece, limit));
+    assert!(u64::try_from(receiver.out.len()).unwrap() <= limit);
+    let out = receiver.out.to_vec();
+    (out, pushed.and_then(|()| receiver.finish().map(drop)))
 }
 
 /// One connection's receive side with a worker to itself.
@@ -432,13 +456,18 @@ fn flushed(sender: &mut Compress, message: &[u8]) -> Vec<u8> {
 /// A message as one DEFLATE stream with a final block.
 fn finished(message: &[u8]) -> Vec<u8> {
     let mut payload = Vec::with_capacity(message.len() + 100);
-    Compress::new(Compression::new(6), false).compress_vec(message, &mut payload, FlushCompress::Finish).unwrap();
+    Compress::new(Compression::new(6), false)
+        .compress_vec(message, &mut payload, FlushCompress::Finish)
+        .unwrap();
     payload
 }
 
 /// Text with the redundancy of speech: words drawn by a small generator, the same on every call.
 fn english(len: usize) -> Vec<u8> {
-    let words = ["tide ", "gate ", "the ", "harbour ", "opens ", "at ", "noon, ", "and ", "boats ", "pass. ", "A7 ", "x"];
+    let words = [
+        "tide ", "gate ", "the ", "harbour ", "opens ", "at ", "noon, ", "and ", "boats ", "pass. ", "A7 ",
+        "x",
+    ];
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut text = Vec::with_capacity(len + 8);
     while text.len() < len {
