@@ -50,8 +50,23 @@ pub struct Mismatch {
     pub place: String,
     /// Where the value (or the element) was written.
     pub source: Source,
-    /// What was found, what was expected, and what to write instead.
+    /// What was found and what was expected.
     pub message: String,
+    /// What to write instead, where that can be guessed.
+    pub suggestion: Option<String>,
+}
+
+impl Mismatch {
+    /// A fault of a whole value.
+    pub fn new(source: &Source, message: impl Into<String>) -> Self {
+        Self { place: String::new(), source: source.clone(), message: message.into(), suggestion: None }
+    }
+
+    /// The fault once its key is known.
+    pub(super) fn at(self, key: &str) -> Fault {
+        let suggestion = self.suggestion.map_or_else(String::new, |text| format!("; write {text}"));
+        Fault::new(format!("{key}{}", self.place), self.source, self.message + &suggestion)
+    }
 }
 
 /// Whether `outer` is `inner`, or a section, list or table around it.

@@ -177,14 +177,13 @@ impl<T> Scalar<T> {
         let outside = self.range.as_ref().is_some_and(|range| !(range.contains)(&range.ends, value));
         let range = outside.then(|| {
             let found = match (self.codec.show)(value) {
-                Shown::Toml(text) => text,
+                Shown::Toml(_) => node.found(),
                 Shown::Unset | Shown::Redacted => "something else".to_owned(),
             };
             format!("found {found}, expected {}", self.range_text().unwrap_or_default())
         });
         let checks = self.checks.iter().filter_map(|check| check(value).err());
-        let fault = |message| Mismatch { place: String::new(), source: node.source.clone(), message };
-        range.into_iter().chain(checks).map(fault).collect()
+        range.into_iter().chain(checks).map(|message| Mismatch::new(&node.source, message)).collect()
     }
 }
 
@@ -215,7 +214,12 @@ impl<T> Field<T> for Scalar<T> {
                     let faults = self.broken_rules(&value, &node);
                     (Some(value), faults)
                 }
-                Err(faults) => (None, faults),
+                Err(mut faults) => {
+                    if let Some(range) = self.range_text() {
+                        faults.iter_mut().for_each(|fault| fault.message += &format!(", {range}"));
+                    }
+                    (None, faults)
+                }
             };
             reader.report(key, faults);
             if let Some(value) = parsed {

@@ -2,6 +2,7 @@
 //!
 //! Place in the path: text in, one untyped tree out, in which every value still knows its place.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,18 +18,25 @@ const VARIABLE_PREFIX: &str = "TIDEGATE_";
 pub(super) const FILE_VARIABLE: &str = "TIDEGATE_CONFIG";
 
 /// The merged tree, and what was wrong with the layers themselves.
-#[derive(Debug, Default)]
-pub(super) struct Layers {
+#[derive(Debug)]
+pub(super) struct Layers<'a> {
+    /// Dotted paths of the sections, which have keys and no value.
+    sections: &'a BTreeSet<String>,
     pub(super) table: Table,
     pub(super) faults: Vec<Fault>,
     /// Whether the file could be read and understood; if not, what it would have set is unknown.
     pub(super) is_complete: bool,
 }
 
-impl Layers {
+impl<'a> Layers<'a> {
     /// `file` and `settings` (`key=value`) are what the flags said.
-    pub(super) fn gather(file: Option<&Path>, environment: &Environment, settings: &[String]) -> Self {
-        let mut layers = Self { is_complete: true, ..Self::default() };
+    pub(super) fn gather(
+        sections: &'a BTreeSet<String>,
+        file: Option<&Path>,
+        environment: &Environment,
+        settings: &[String],
+    ) -> Self {
+        let mut layers = Self { sections, table: Table::new(), faults: Vec::new(), is_complete: true };
         if let Some(path) = file {
             layers.add_file(path);
         }
@@ -91,6 +99,12 @@ impl Layers {
     }
 
     fn set(&mut self, key: &str, value: &str, source: &Source) {
+        // Laid into the tree it would hide the section's keys, and their faults, that other layers hold.
+        if self.sections.contains(key) {
+            let message = format!("found {value:?}, expected nothing: a section's keys are set one by one");
+            self.faults.push(Fault::new(key, source.clone(), message));
+            return;
+        }
         let path: Vec<&str> = key.split('.').collect();
         if let Err(error) = insert(&mut self.table, &path, value, source) {
             self.faults.push(Fault::new(key, source.clone(), error.to_string()));

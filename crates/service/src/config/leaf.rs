@@ -76,8 +76,7 @@ macro_rules! integer_leaf {
                 };
                 number.ok_or_else(|| {
                     let unquoted = node.text().and_then(|text| text.parse::<Self>().ok());
-                    let expected = format!("an integer from {} to {}", Self::MIN, Self::MAX);
-                    mismatch(node, &expected, unquoted.map(|number| number.to_string()))
+                    mismatch(node, "a whole number", unquoted.map(|number| number.to_string()))
                 })
             }
 
@@ -132,8 +131,7 @@ impl Leaf for Secret {
 
     fn parse(node: &Node) -> Result<Self, Vec<Mismatch>> {
         node.text().map(Self::new).ok_or_else(|| {
-            let message = "found something else (not shown), expected text in quotes".to_owned();
-            vec![Mismatch { place: String::new(), source: node.source.clone(), message }]
+            vec![Mismatch::new(&node.source, "found something else (not shown), expected text in quotes")]
         })
     }
 
@@ -214,8 +212,7 @@ impl<T: Leaf> Leaf for Vec<T> {
 
 /// Reads a list of tables or values that a variable or flag holds as inline TOML.
 pub(super) fn inline_list(node: &Node, word: &str) -> Result<Vec<Node>, Vec<Mismatch>> {
-    let fault =
-        |message: String| vec![Mismatch { place: String::new(), source: node.source.clone(), message }];
+    let fault = |message: String| vec![Mismatch::new(&node.source, message)];
     match parse_inline(word, &node.source) {
         Ok(Node { value: Value::List(items), .. }) => Ok(items),
         Ok(other) => Err(fault(format!("found {}, expected a list in inline TOML", other.found()))),
@@ -225,12 +222,8 @@ pub(super) fn inline_list(node: &Node, word: &str) -> Result<Vec<Node>, Vec<Mism
 
 /// One fault of a whole value: what was found, what was expected, and perhaps what to write.
 pub(super) fn mismatch(node: &Node, expected: &str, suggestion: Option<String>) -> Vec<Mismatch> {
-    let mut message = format!("found {}, expected {expected}", node.found());
-    if let Some(suggestion) = suggestion {
-        message.push_str("; write ");
-        message.push_str(&suggestion);
-    }
-    vec![Mismatch { place: String::new(), source: node.source.clone(), message }]
+    let message = format!("found {}, expected {expected}", node.found());
+    vec![Mismatch { suggestion, ..Mismatch::new(&node.source, message) }]
 }
 
 /// `text` as a TOML string.

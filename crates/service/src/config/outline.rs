@@ -1,5 +1,7 @@
 //! Every key that exists, with its documentation: what the reference page, the schema and suggestions are made of.
 
+use std::collections::BTreeSet;
+
 use super::section::Section;
 
 /// The sections in the order they are documented, each with its own keys.
@@ -67,6 +69,12 @@ impl Outline {
         };
         let sections = self.sections.iter().skip(1);
         sections.map(|section| section.path.clone()).chain(self.sections.iter().flat_map(keys)).collect()
+    }
+
+    /// Dotted paths of the sections that are no lists.
+    pub(super) fn section_paths(&self) -> BTreeSet<String> {
+        let sections = self.sections.iter().skip(1).filter(|section| section.default_tables.is_none());
+        sections.map(|section| section.path.clone()).collect()
     }
 
     pub(super) fn key(&mut self, key: KeyOutline) {

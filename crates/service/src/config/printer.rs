@@ -21,7 +21,7 @@ impl<'a> Printer<'a> {
     pub(super) fn print<S: Section>(config: &S, sources: &'a Sources) -> String {
         let mut printer = Self::at(String::new(), Some(sources));
         config.print(&mut printer);
-        printer.finish()
+        printer.finish().trim_start().to_owned()
     }
 
     /// What a list of tables holds when none is given, for the reference page.

@@ -63,10 +63,7 @@ impl<'a> Reader<'a> {
 
     pub(super) fn report(&mut self, key: &str, mismatches: Vec<Mismatch>) {
         let path = join(&self.path, key);
-        let faults = mismatches.into_iter().map(|mismatch| {
-            Fault::new(format!("{path}{}", mismatch.place), mismatch.source, mismatch.message)
-        });
-        self.faults.extend(faults);
+        self.faults.extend(mismatches.into_iter().map(|mismatch| mismatch.at(&path)));
     }
 
     pub(super) fn report_missing(&mut self, key: &str, kind: &str) {

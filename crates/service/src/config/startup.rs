@@ -108,9 +108,10 @@ fn load_layers<C: Configuration>(
         .cloned()
         .or_else(|| environment.text(FILE_VARIABLE).map(PathBuf::from));
     let settings: Vec<String> = flags.get_many("set").into_iter().flatten().cloned().collect();
-    let Layers { table, mut faults, is_complete } = Layers::gather(file.as_deref(), environment, &settings);
-
-    let known = Outline::of::<C>().paths();
+    let outline = Outline::of::<C>();
+    let (sections, known) = (outline.section_paths(), outline.paths());
+    let Layers { table, mut faults, is_complete, .. } =
+        Layers::gather(&sections, file.as_deref(), environment, &settings);
     let (mut config, sources, own_faults) = Reader::read::<C>(table, environment, &known);
     faults.extend(own_faults);
     config.settle(&sources);

@@ -83,18 +83,19 @@ impl Node {
     }
 }
 
-/// Reads a TOML document. Every syntax fault is reported; the table is what could still be understood.
+/// Reads a TOML document. Syntax faults are reported once a line, as the parser stumbles on over the rest of it; the
+/// table is what could still be understood.
 pub(super) fn parse_document(text: &str, path: &Arc<Path>) -> (Table, Vec<Fault>) {
     let (document, errors) = DeTable::parse_recoverable(text);
     let place = |offset: usize| Source::in_file(path, text, offset);
-    let faults = errors
-        .iter()
-        .map(|error| {
-            let start = error.span().map_or(0, |span| span.start);
-            Fault::new("", place(start), format!("this is not TOML: {}", error.message()))
-        })
-        .collect();
-    (table(document.get_ref(), &place), faults)
+    let mut faults = BTreeMap::new();
+    for error in errors {
+        let start = error.span().map_or(0, |span| span.start);
+        let line = text.get(..start).map_or(0, |before| before.matches('\n').count());
+        let message = format!("this is not TOML: {}", error.message());
+        faults.entry(line).or_insert_with(|| Fault::new("", place(start), message));
+    }
+    (table(document.get_ref(), &place), faults.into_values().collect())
 }
 
 /// Reads a TOML value out of a variable or flag, whose place all of its parts share.

@@ -84,7 +84,7 @@ pub(super) fn show_bytes<T: ByteCount>(size: &T) -> Shown {
     const UNITS: [(u64, &str); 4] =
         [(bytesize::TIB, "TiB"), (bytesize::GIB, "GiB"), (bytesize::MIB, "MiB"), (bytesize::KIB, "KiB")];
     let bytes = size.bytes();
-    let exact = UNITS.iter().find(|(unit, _)| bytes != 0 && bytes % unit == 0);
+    let exact = UNITS.iter().find(|(unit, _)| bytes != 0 && bytes.is_multiple_of(*unit));
     Shown::Toml(match exact {
         Some((unit, name)) => format!("\"{}{name}\"", bytes / unit),
         None => bytes.to_string(),
