@@ -3,6 +3,8 @@
 //! Read once at start, before a port is bound; every other part is handed the section it needs. The doc comments are
 //! the text of `docs/configuration.md`, which a test regenerates.
 
+#[cfg(test)]
+mod reference;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -12,12 +14,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use tidegate_service::config::{Checks, Configuration, Environment, Outline, Source, Sources};
+use tidegate_service::config::{Checks, Configuration, Environment, Source, Sources};
 use tidegate_service::config::{bytes, computed, required, section, tables, value};
 use tidegate_service::log::check_filter;
 use tidegate_service::{config_choice, config_section, process};
 
-pub use tidegate_service::log::Format as LogFormat;
+pub(crate) use tidegate_service::log::Format as LogFormat;
 
 use crate::http::raw_path::RawPath;
 
@@ -243,13 +245,6 @@ impl Configuration for Config {
     }
 }
 
-impl Config {
-    /// The page `docs/configuration.md`.
-    pub fn reference() -> String {
-        format!("{REFERENCE_INTRODUCTION}\n{}", Outline::of::<Self>().reference())
-    }
-}
-
 impl Raw {
     /// The paths of a gateway that was told none.
     fn embedded() -> Vec<Self> {
@@ -284,23 +279,3 @@ const fn seconds(count: u64) -> Duration {
 const fn milliseconds(count: u64) -> Duration {
     Duration::from_millis(count)
 }
-
-const REFERENCE_INTRODUCTION: &str = r#"# Configuration of the gateway
-
-<!-- Generated from gateway/src/config.rs by `make docs`. -->
-
-Without any configuration the gateway starts on the defaults below. A key's value comes from, in this order:
-
-1. the flag `--set section.key=value`, which may be repeated;
-2. the environment variable `TIDEGATE_SECTION__KEY`, for example `TIDEGATE_CLIENT__LISTEN=127.0.0.1:0`;
-3. the TOML file named by `--config FILE`, else by the variable `TIDEGATE_CONFIG`;
-4. the default.
-
-`--check-config` ends with code 0, or with 64 and every fault on standard error, each with its key, the place it was
-written at and what to write instead. `--print-config` prints the effective configuration as TOML, each value with its
-source; secrets are left out. A faulty configuration ends the gateway with code 64 before it binds a port.
-
-Durations carry a unit (`"500ms"`, `"30s"`, `"2m"`), sizes may (`"64KiB"`, `"1MB"`; a bare number counts bytes). In a
-variable or flag a list is comma separated, and an empty variable leaves an optional key unset. An unknown key or
-variable is a fault; variables that Kubernetes makes for Services (`TIDEGATE_…_SERVICE_HOST` and the like) are ignored.
-"#;

@@ -67,10 +67,10 @@ fn check_client(client: &Client, checks: &mut Checks<'_>) {
     let keys = ["client.tls.cert_file", "client.tls.key_file"];
     match (&client.tls.cert_file, &client.tls.key_file) {
         (Some(_), None) => {
-            checks.fault(&keys, "the certificate has no private key; set both, or none for no TLS")
+            checks.fault(&keys, "the certificate has no private key; set both, or none for no TLS");
         }
         (None, Some(_)) => {
-            checks.fault(&keys, "the private key has no certificate; set both, or none for no TLS")
+            checks.fault(&keys, "the private key has no certificate; set both, or none for no TLS");
         }
         (Some(_), Some(_)) | (None, None) => {}
     }

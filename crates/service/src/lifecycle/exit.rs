@@ -22,6 +22,28 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// Every way to end, in the order of the codes.
+    pub const ALL: [Self; 6] =
+        [Self::Clean, Self::Config, Self::Unavailable, Self::Internal, Self::Interrupted, Self::Terminated];
+
+    /// What the code tells whoever started the process.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Clean => "It did what it was asked to, a drain on SIGTERM or SIGINT included.",
+            Self::Config => "The configuration or command line is faulty; starting again does not help.",
+            Self::Unavailable => "Something it needs is not to be had, such as its port.",
+            Self::Internal => "It failed by a fault of its own.",
+            Self::Interrupted => "A second SIGINT ended it at once; connections were cut.",
+            Self::Terminated => "A second SIGTERM ended it at once; connections were cut.",
+        }
+    }
+
+    /// The codes as a Markdown table.
+    pub fn reference() -> String {
+        let rows = Self::ALL.map(|exit| format!("| {} | {} |\n", exit.code(), exit.meaning()));
+        format!("| Code | Meaning |\n|---|---|\n{}", rows.concat())
+    }
+
     /// The code the parent process sees.
     pub const fn code(self) -> u8 {
         self as u8
@@ -47,6 +69,15 @@ impl From<Exit> for ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_reference_lists_each_code_once() {
+        let page = Exit::reference();
+
+        for code in [0, 64, 69, 70, 130, 143] {
+            assert_eq!(page.matches(&format!("\n| {code} |")).count(), 1, "{page}");
+        }
+    }
 
     #[test]
     fn a_taken_port_is_told_from_a_fault_of_ours() {
