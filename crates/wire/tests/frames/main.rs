@@ -1,0 +1,13 @@
+//! Frames from outside: each rule at its edge, and properties over generated streams.
+
+mod allocation;
+mod close;
+mod compressed;
+mod fragments;
+mod limits;
+mod peer;
+mod properties;
+mod rules;
+mod states;
+mod streams;
+mod text;
