@@ -276,12 +276,10 @@ pub(crate) struct CompareArgs {
     /// Print one JSON document.
     #[arg(long, conflicts_with = "markdown")]
     pub(crate) json: bool,
-    /// Print the table in Markdown.
-    #[arg(long)]
-    pub(crate) markdown: bool,
-    /// Also write the Markdown table into this file, between its `table:begin` and `table:end` comments.
-    #[arg(long)]
-    pub(crate) update: Option<PathBuf>,
+    /// Print the table in Markdown; with FILE, put it there between its `table:begin` and `table:end` comments instead.
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    #[expect(clippy::option_option, reason = "how clap spells an option whose value may be left out")]
+    pub(crate) markdown: Option<Option<PathBuf>>,
     /// Exit with 1 if a goal is missed.
     #[arg(long)]
     pub(crate) strict: bool,

@@ -46,17 +46,16 @@ pub(crate) fn run(args: &CompareArgs) -> Result<Verdict, Failure> {
     };
     let outcome = comparison.measure()?;
     let table = comparison.table(&outcome);
-    let text = if args.json {
-        table.to_json()
-    } else if args.markdown {
-        table.to_markdown()
-    } else {
-        table.to_string()
+    let text = match &args.markdown {
+        _ if args.json => table.to_json(),
+        Some(None) => table.to_markdown(),
+        Some(Some(path)) => {
+            update_file(path, &table)?;
+            table.to_string()
+        }
+        None => table.to_string(),
     };
     writeln!(std::io::stdout(), "{}", text.trim_end()).map_err(Failure::system("writing the result"))?;
-    if let Some(path) = &args.update {
-        update_file(path, &table)?;
-    }
     let failed = !outcome.faults.is_empty() || (args.strict && table.is_any_goal_missed());
     Ok(if failed { Verdict::Failed } else { Verdict::Passed })
 }

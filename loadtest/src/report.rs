@@ -110,7 +110,7 @@ impl fmt::Display for Report {
         writeln!(f, "{scenario} on {url}")?;
         writeln!(
             f,
-            "  {:<22} {} {unit}s in {:.2} s, {:.0} a second",
+            "  {:<22} {} of unit {unit} in {:.2} s, {:.0} a second",
             "measured", self.units, self.measured_seconds, self.units_per_second
         )?;
         for (name, count) in &self.counts {
@@ -188,9 +188,13 @@ mod tests {
     fn both_forms_show_units_latency_and_faults() {
         let report = report(1);
         let text = report.to_string();
-        for part in
-            ["echo on ws://h/", "10 messages in 2.00 s", "latency, us", "fault: bad", "FAILED, 1 faults"]
-        {
+        for part in [
+            "echo on ws://h/",
+            "10 of unit message in 2.00 s",
+            "latency, us",
+            "fault: bad",
+            "FAILED, 1 faults",
+        ] {
             assert!(text.contains(part), "{part} in {text}");
         }
         let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();

@@ -108,13 +108,9 @@ fn recorder(window: &Window, latency: &mut Latency, now: Nanos) -> impl FnMut(Na
 }
 
 impl Load for Echo {
-    fn handle_open(&mut self, lane: Lane, now: Nanos, out: &mut Commands) {
+    fn handle_open(&mut self, lane: Lane, _now: Nanos, out: &mut Commands) {
         self.clients.handle_open(lane);
         self.opener.handle_open(out);
-        if self.opener.is_complete() {
-            self.window.begin(now);
-            self.clients.begin(self.plan.rate, now, out);
-        }
     }
 
     fn handle_message(&mut self, lane: Lane, message: &[u8], now: Nanos, out: &mut Commands) {
@@ -131,6 +127,11 @@ impl Load for Echo {
     fn handle_time(&mut self, now: Nanos, out: &mut Commands) -> Result<Wake, Failure> {
         self.opener.begin(out);
         self.opener.check()?;
+        if self.opener.is_complete() && self.window.is_opening() {
+            self.window.begin(now);
+            self.advance(now)?;
+            self.clients.begin(self.plan.rate, now, out);
+        }
         self.advance(now)?;
         let deserted = self.opener.is_complete() && !self.clients.is_anyone_open();
         if self.window.is_done() || deserted {

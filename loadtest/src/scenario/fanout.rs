@@ -196,9 +196,9 @@ impl Fanout {
                 self.publication.record(now.since(due_at));
             }
         }
-        if due > self.published + 1 {
+        let depth = self.plan.messages.depth;
+        if due > self.published && self.published - self.done >= depth {
             let late = due - self.published;
-            let depth = self.plan.messages.depth;
             self.faults.add(|| format!("{late} publications were due while {depth} were in flight"));
         }
     }
@@ -243,13 +243,8 @@ impl Fanout {
 }
 
 impl Load for Fanout {
-    fn handle_open(&mut self, _lane: Lane, now: Nanos, out: &mut Commands) {
+    fn handle_open(&mut self, _lane: Lane, _now: Nanos, out: &mut Commands) {
         self.opener.handle_open(out);
-        if self.opener.is_complete() {
-            self.window.begin(now);
-            self.schedule = self.plan.rate.map(|rate| Schedule::new(now, rate));
-            self.publish(now, out);
-        }
     }
 
     fn handle_message(&mut self, lane: Lane, message: &[u8], now: Nanos, out: &mut Commands) {
@@ -277,6 +272,10 @@ impl Load for Fanout {
     fn handle_time(&mut self, now: Nanos, out: &mut Commands) -> Result<Wake, Failure> {
         self.opener.begin(out);
         self.opener.check()?;
+        if self.opener.is_complete() && self.window.is_opening() {
+            self.window.begin(now);
+            self.schedule = self.plan.rate.map(|rate| Schedule::new(now, rate));
+        }
         self.advance(now)?;
         // With a member gone no publication is ever complete: what was measured until then is all there is.
         if self.window.is_done() || !self.endings.is_empty() {

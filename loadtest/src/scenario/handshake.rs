@@ -93,6 +93,22 @@ impl Handshakes {
         Nanos(u64::MAX)
     }
 
+    /// What was due and had no free lane has waited until now at least.
+    fn record_overdue(&mut self, now: Nanos) {
+        let Some(schedule) = self.schedule else { return };
+        let due = schedule.due_count(now).min(self.begun.saturating_add(self.budget));
+        for due_at in (self.begun..due).map(|number| schedule.due_at(number)) {
+            if self.window.covers(due_at) {
+                self.latency.record(now.since(due_at));
+            }
+        }
+        if due > self.begun && self.free.is_empty() {
+            let late = due - self.begun;
+            let lanes = self.plan.concurrency;
+            self.faults.add(|| format!("{late} handshakes were due while {lanes} were under way"));
+        }
+    }
+
     fn is_expected(&self, ending: &Ending) -> bool {
         match self.plan.goodbye {
             Goodbye::Frame => *ending == Ending::Closed { code: 1000 },
@@ -165,6 +181,10 @@ impl Load for Handshakes {
         self.window.advance(now, standing)?;
         if self.window.is_measuring() && !was_measuring {
             self.budget = self.window.count_max();
+        }
+        if was_measuring && !self.window.is_measuring() {
+            self.record_overdue(now);
+            self.budget = 0;
         }
         if self.window.is_done() {
             return Ok(Wake::Done);

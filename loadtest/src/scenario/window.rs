@@ -104,6 +104,11 @@ impl Window {
         Ok(())
     }
 
+    /// Has `begin` not been called yet?
+    pub(crate) fn is_opening(&self) -> bool {
+        self.phase == Phase::Opening
+    }
+
     /// Is the server to be kept busy?
     pub(crate) fn is_issuing(&self) -> bool {
         matches!(self.phase, Phase::WarmingUp { .. } | Phase::Measuring)
