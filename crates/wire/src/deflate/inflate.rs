@@ -208,13 +208,13 @@ impl Inflater {
         let allowed = bytes_max.saturating_sub(start);
         if allowed == 0 {
             // Whether there is more can only be told by giving it room.
-            let mut excess = [0];
-            let step = self.call(|stream| stream.decompress(input, &mut excess, FlushDecompress::None))?;
-            return if step.wrote == 0 {
-                Ok(Step { read: step.read, full: false })
-            } else {
-                Err(InflateError::TooBig)
-            };
+            let (mut excess, total_out) = ([0], self.stream.total_out());
+            let call = self.call(|stream| stream.decompress(input, &mut excess, FlushDecompress::None));
+            // Ahead of the verdict on what follows: the excess came first, and alone if reads were cut that way.
+            if self.stream.total_out() > total_out {
+                return Err(InflateError::TooBig);
+            }
+            return Ok(Step { read: call?.read, full: false });
         }
         out.try_reserve(1).map_err(|_| InflateError::PoolExhausted)?;
         let spare = out.capacity() - start;

@@ -165,6 +165,16 @@ fn a_limit_of_nothing_lets_an_empty_message_pass() {
 }
 
 #[test]
+fn what_passes_the_limit_is_too_big_even_if_a_fault_follows_in_the_same_piece() {
+    // "H", then a reference before the beginning.
+    let payload = [0xf2, 0x00, 0x12, 0x00];
+    assert_eq!(run(&payload, 4, 1), (b"H".to_vec(), Err(InflateError::Corrupt)));
+    for piece_bytes in 1..=4 {
+        assert_eq!(run(&payload, piece_bytes, 0), (Vec::new(), Err(InflateError::TooBig)));
+    }
+}
+
+#[test]
 fn a_bomb_dies_at_the_limit_and_takes_no_more_memory_than_an_honest_message() {
     let bomb = deflated(&vec![0; 16 * 1024 * 1024], 9);
     assert!(bomb.len() < 20_000, "it is a bomb: {} bytes", bomb.len());
