@@ -6,7 +6,7 @@ use crate::deflate::{Agreement, ClientOffer, ExtensionError};
 use crate::handshake;
 use crate::handshake::base64;
 use crate::request::chars::list_members;
-use crate::request::lines::{Field, Line, LineCursor, NextLine};
+use crate::request::lines::{Field, Line, LineCursor, NextLine, check_controls};
 use crate::request::span::Single;
 use crate::request::{Excerpt, LineFault};
 
@@ -30,7 +30,7 @@ pub struct ClientRequest<'a> {
 }
 
 /// A server's consent: status 101, and all that RFC 6455 4.1 asks of it but what `check_offered` does.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Response<'b> {
     /// Always 101.
     pub status: u16,
@@ -210,6 +210,8 @@ impl ResponseParser {
 
     fn take_line(&mut self, line: &Line<'_>) -> Result<(), ResponseError> {
         if self.status.is_none() {
+            check_controls(line.text)
+                .map_err(|fault| ResponseError::Malformed { line: line.number, fault })?;
             self.status = Some(parse_status_line(line.text)?);
             return Ok(());
         }

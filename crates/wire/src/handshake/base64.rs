@@ -2,6 +2,8 @@
 //!
 //! Place in the data path: `handshake.rs` encodes with it, `request/upgrade.rs` checks keys with it.
 
+use crate::request::chars::any;
+
 /// Encodes 16 bytes: a `Sec-WebSocket-Key`.
 pub(crate) fn encode_sixteen_bytes(bytes: &[u8; 16]) -> [u8; 24] {
     encode(bytes)
@@ -15,8 +17,7 @@ pub(crate) fn encode_twenty_bytes(bytes: &[u8; 20]) -> [u8; 28] {
 /// True if `text` is the one and only encoding of some 16 bytes: its unused last bits are zero.
 pub(crate) fn is_sixteen_bytes(text: &[u8; 24]) -> bool {
     let (digits, end) = text.split_at(21);
-    digits.iter().fold(true, |good, &byte| good & is_digit(byte))
-        && matches!(end, [b'A' | b'Q' | b'g' | b'w', b'=', b'='])
+    !any(digits, |byte| !is_digit(byte)) && matches!(end, [b'A' | b'Q' | b'g' | b'w', b'=', b'='])
 }
 
 #[inline]

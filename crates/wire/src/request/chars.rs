@@ -16,18 +16,43 @@ pub(crate) fn is_token(text: &[u8]) -> bool {
 /// The first control character in `text` that no field value may hold: all of them but the tab.
 #[inline]
 pub(crate) fn first_control(text: &[u8]) -> Option<u8> {
-    // Without an early exit the compiler makes vector compares of this; the search runs on refusal only.
-    let any = text.iter().fold(false, |found, &byte| found | is_control(byte));
-    if !any {
-        return None;
-    }
-    text.iter().copied().find(|&byte| is_control(byte))
+    if any(text, is_control) { text.iter().copied().find(|&byte| is_control(byte)) } else { None }
 }
 
 /// True if every byte is visible ASCII: no space, no control character, nothing over 0x7e.
 #[inline]
 pub(crate) fn is_visible_ascii(text: &[u8]) -> bool {
-    text.iter().fold(true, |good, &byte| good & (0x21..=0x7e).contains(&byte))
+    !any(text, |byte| !(0x21..=0x7e).contains(&byte))
+}
+
+/// True if `text` is `lower` in any case; `lower` is of lower case letters.
+///
+/// As a header name that is a token `text` may also hold `-`: the one other byte that the bit of case makes a `-` is CR.
+#[inline]
+pub(crate) fn is_in_any_case<const N: usize>(text: &[u8], lower: &[u8; N]) -> bool {
+    text.len() == N && text.iter().zip(lower).fold(true, |same, (byte, lower)| same & (byte | 0x20 == *lower))
+}
+
+/// True if some byte of `text` passes `test`.
+///
+/// Blocks of fixed size become vector compares; the last one overlaps the one before, so that no tail is left to go through
+/// byte by byte. Header values are short: the tails would be most of the work.
+#[inline]
+pub(crate) fn any(text: &[u8], test: impl Fn(u8) -> bool + Copy) -> bool {
+    if let Some(last) = text.last_chunk::<16>() {
+        let (blocks, _) = text.as_chunks::<16>();
+        return blocks.iter().any(|block| any_in(block, test)) || any_in(last, test);
+    }
+    if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        return any_in(first, test) | any_in(last, test);
+    }
+    text.iter().any(|&byte| test(byte))
+}
+
+/// `any` without early exit.
+#[inline]
+fn any_in<const N: usize>(block: &[u8; N], test: impl Fn(u8) -> bool) -> bool {
+    block.iter().fold(false, |found, &byte| found | test(byte))
 }
 
 /// `text` without the spaces and tabs around it (RFC 9110's OWS).
@@ -108,6 +133,33 @@ mod tests {
     fn visible_ascii_has_no_space_and_nothing_beyond_the_tilde() {
         for byte in 0..=u8::MAX {
             assert_eq!(is_visible_ascii(&[b'/', byte]), byte.is_ascii_graphic());
+        }
+    }
+
+    #[test]
+    fn a_byte_is_found_wherever_it_stands_in_a_text_of_any_length() {
+        for bytes in 0..70 {
+            let mut text = vec![b'a'; bytes];
+            assert!(!any(&text, |byte| byte == b'b'));
+            for at in 0..bytes {
+                text[at] = b'b';
+                assert!(any(&text, |byte| byte == b'b'), "at {at} of {bytes}");
+                text[at] = b'a';
+            }
+        }
+    }
+
+    #[test]
+    fn case_does_not_matter_and_nothing_else_passes_for_a_letter() {
+        assert!(
+            is_in_any_case(b"KEY", b"key")
+                && is_in_any_case(b"key", b"key")
+                && is_in_any_case(b"x-Y", b"x-y")
+        );
+        assert!(!is_in_any_case(b"keys", b"key") && !is_in_any_case(b"ke", b"key"));
+        for byte in 0..=u8::MAX {
+            assert_eq!(is_in_any_case(&[byte], b"z"), byte.eq_ignore_ascii_case(&b'z'));
+            assert_eq!(is_token_byte(byte) && is_in_any_case(&[byte], b"-"), byte == b'-');
         }
     }
 

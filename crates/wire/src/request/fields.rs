@@ -6,7 +6,7 @@
 
 use std::num::NonZeroU16;
 
-use super::chars::list_members;
+use super::chars::{is_in_any_case, list_members};
 use super::error::RequestError;
 use super::host;
 use super::lines::{Field, Line};
@@ -56,21 +56,21 @@ impl Fields {
     pub(super) fn add(&mut self, line: &Line<'_>, field: &Field<'_>) -> Result<(), RequestError> {
         // By length first: one compare of a few bytes tells most headers to be of no interest.
         match field.name.len() {
-            4 if is(field, "host") => self.add_host(line, field)?,
-            6 if is(field, "origin") => self.origin.add(field),
-            7 if is(field, "upgrade") => self.add_upgrade(field),
-            10 if is(field, "connection") => {
+            4 if is_in_any_case(field.name, b"host") => self.add_host(line, field)?,
+            6 if is_in_any_case(field.name, b"origin") => self.origin.add(field),
+            7 if is_in_any_case(field.name, b"upgrade") => self.add_upgrade(field),
+            10 if is_in_any_case(field.name, b"connection") => {
                 self.connection_upgrade |= lists(field.value, b"upgrade");
             }
-            13 if is(field, "authorization") => self.authorization.add(field),
-            14 if is(field, "content-length") => self.add_content_length(line, field)?,
-            17 if is(field, "transfer-encoding") => self.add_transfer_encoding(line)?,
-            17 if is(field, "sec-websocket-key") => self.key.add(field),
-            21 if is(field, "sec-websocket-version") => self.version.add(field),
-            22 if is(field, SUBPROTOCOL) => {
+            13 if is_in_any_case(field.name, b"authorization") => self.authorization.add(field),
+            14 if is_in_any_case(field.name, b"content-length") => self.add_content_length(line, field)?,
+            17 if is_in_any_case(field.name, b"transfer-encoding") => self.add_transfer_encoding(line)?,
+            17 if is_in_any_case(field.name, b"sec-websocket-key") => self.key.add(field),
+            21 if is_in_any_case(field.name, b"sec-websocket-version") => self.version.add(field),
+            22 if is_in_any_case(field.name, SUBPROTOCOL) => {
                 self.subprotocol_lines = self.subprotocol_lines.or(NonZeroU16::new(line.start));
             }
-            24 if is(field, EXTENSIONS) => {
+            24 if is_in_any_case(field.name, EXTENSIONS) => {
                 self.extension_lines = self.extension_lines.or(NonZeroU16::new(line.start));
             }
             _ => {}
@@ -124,20 +124,15 @@ impl Fields {
     }
 }
 
-/// `lower` must be lower case; header names compare in any case.
+/// `member` is of lower case letters; list members compare in any case.
 #[inline]
-fn is(field: &Field<'_>, lower: &str) -> bool {
-    field.name.eq_ignore_ascii_case(lower.as_bytes())
-}
-
-#[inline]
-fn lists(value: &[u8], member: &[u8]) -> bool {
+fn lists<const N: usize>(value: &[u8], member: &[u8; N]) -> bool {
     // Most often the one member is all there is.
-    value.eq_ignore_ascii_case(member) || list_members(value).any(|found| found.eq_ignore_ascii_case(member))
+    is_in_any_case(value, member) || list_members(value).any(|found| is_in_any_case(found, member))
 }
 
 /// The header that lists subprotocols.
-pub(super) const SUBPROTOCOL: &str = "sec-websocket-protocol";
+pub(super) const SUBPROTOCOL: &[u8; 22] = b"sec-websocket-protocol";
 
 /// The header that lists extensions.
-pub(super) const EXTENSIONS: &str = "sec-websocket-extensions";
+pub(super) const EXTENSIONS: &[u8; 24] = b"sec-websocket-extensions";

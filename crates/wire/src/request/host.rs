@@ -25,20 +25,31 @@ fn is_ipv6(text: &[u8]) -> bool {
 
 /// Nothing, a colon alone (RFC 3986 allows the empty port), or a colon and a port number.
 fn is_port_suffix(text: &[u8]) -> bool {
-    match text {
-        [] | [b':'] => true,
-        [b':', port @ ..] => {
-            port.iter().all(u8::is_ascii_digit)
-                && str::from_utf8(port).is_ok_and(|port| port.parse::<u16>().is_ok())
-        }
-        _ => false,
+    let [b':', port @ ..] = text else {
+        return text.is_empty();
+    };
+    // Five digits at most, before they are added up: more would overflow.
+    if port.len() > 5 || !port.iter().all(u8::is_ascii_digit) {
+        return false;
     }
+    let number = port.iter().fold(0, |number, digit| number * 10 + u32::from(digit - b'0'));
+    number <= u32::from(u16::MAX)
 }
 
 #[inline]
 fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+    NAME[usize::from(byte)]
 }
+
+const NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'-' | b'.' | b'_' | b'~');
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {

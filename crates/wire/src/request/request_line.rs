@@ -8,7 +8,7 @@ use memchr::{memchr, memrchr};
 use super::chars::{is_token_byte, is_visible_ascii};
 use super::error::RequestError;
 use super::excerpt::Excerpt;
-use super::lines::offset;
+use super::lines::{check_controls, offset};
 
 /// The parts of a request line. An upgrade asks more of each than plain HTTP does.
 #[derive(Clone, Copy, Debug)]
@@ -27,8 +27,17 @@ pub(super) enum HttpVersion {
 }
 
 impl<'b> RequestLine<'b> {
-    /// Splits the line; `text` is free of control characters other than the tab.
+    /// Splits line 1.
     pub(super) fn parse(text: &'b [u8], target_bytes_max: usize) -> Result<Self, RequestError> {
+        Self::split(text, target_bytes_max).map_err(|error| match check_controls(text) {
+            Ok(()) => error,
+            // Whatever it does to the line's form, the control character is what to tell of.
+            Err(fault) => RequestError::from_line_fault(fault, 1),
+        })
+    }
+
+    /// Each byte of a line that passes has been checked: to be of a token, of a target, or of the version.
+    fn split(text: &'b [u8], target_bytes_max: usize) -> Result<Self, RequestError> {
         if text == HTTP2_PREFACE_LINE {
             return Err(RequestError::Http2Preface);
         }
@@ -44,7 +53,7 @@ impl<'b> RequestLine<'b> {
             return Err(RequestError::BadMethod { byte });
         }
         let target = text.get(first + 1..last).unwrap_or_default();
-        if method.is_empty() || target.is_empty() || target.contains(&b' ') {
+        if method.is_empty() || target.is_empty() {
             return Err(RequestError::BadRequestLine);
         }
         let version = HttpVersion::parse(&text[last + 1..])?;
@@ -108,7 +117,10 @@ fn target_form(target: &[u8]) -> RequestError {
 #[cold]
 fn target_byte(target: &[u8]) -> RequestError {
     let at = target.iter().position(|byte| !byte.is_ascii_graphic()).unwrap_or_default();
-    RequestError::TargetByte { byte: target[at], at: offset(at) }
+    match target[at] {
+        b' ' => RequestError::BadRequestLine,
+        byte => RequestError::TargetByte { byte, at: offset(at) },
+    }
 }
 
 /// First line of the HTTP/2 connection preface (RFC 9113 3.4).

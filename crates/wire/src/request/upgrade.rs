@@ -7,7 +7,7 @@ use std::num::NonZeroU16;
 
 use memchr::memchr;
 
-use super::chars::{is_token, is_visible_ascii, list_members, trim_whitespace};
+use super::chars::{is_in_any_case, is_token, is_visible_ascii, list_members, trim_whitespace};
 use super::error::RequestError;
 use super::excerpt::Excerpt;
 use super::fields::{Body, EXTENSIONS, Fields, SUBPROTOCOL};
@@ -19,10 +19,11 @@ use crate::handshake::base64;
 /// A request to upgrade for which all rules of RFC 6455 4.2.1 hold. Borrows from the read buffer.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub struct UpgradeRequest<'b> {
-    target: &'b str,
-    host: &'b str,
+    // Visible ASCII, all three; as text only where asked for.
+    target: &'b [u8],
+    host: &'b [u8],
+    origin: Option<&'b [u8]>,
     key: &'b [u8; 24],
-    origin: Option<&'b str>,
     authorization: Option<&'b [u8]>,
     headers: HeaderLines<'b>,
     /// From the first line of the name to the end of the head; empty if there is none.
@@ -61,8 +62,8 @@ impl<'b> UpgradeRequest<'b> {
             HeaderLines(start.map_or(&[], |start| &head[usize::from(start.get())..end]))
         };
         let request = Self {
-            target: ascii(target),
-            host: ascii(host),
+            target,
+            host,
             key: check_key(head, fields.key)?,
             origin: check_origin(head, fields.origin)?,
             authorization: match fields.authorization {
@@ -80,22 +81,23 @@ impl<'b> UpgradeRequest<'b> {
 
     /// The request target as sent: a path and an optional query. Escapes are kept, and well formed.
     pub fn target(&self) -> &'b str {
-        self.target
+        ascii(self.target)
     }
 
     /// The target up to its `?`; begins with `/`.
     pub fn path(&self) -> &'b str {
-        self.target.split_once('?').map_or(self.target, |(path, _)| path)
+        let end = memchr(b'?', self.target).unwrap_or(self.target.len());
+        ascii(&self.target[..end])
     }
 
     /// The target after its `?`.
     pub fn query(&self) -> Option<&'b str> {
-        self.target.split_once('?').map(|(_, query)| query)
+        memchr(b'?', self.target).map(|at| ascii(&self.target[at + 1..]))
     }
 
     /// The value of `Host`: a host name or address, with an optional port.
     pub fn host(&self) -> &'b str {
-        self.host
+        ascii(self.host)
     }
 
     /// The value of `Sec-WebSocket-Key`: canonical base64 of 16 bytes.
@@ -105,7 +107,7 @@ impl<'b> UpgradeRequest<'b> {
 
     /// The value of `Origin`, in visible ASCII; browsers send it always, others may not.
     pub fn origin(&self) -> Option<&'b str> {
-        self.origin
+        self.origin.map(ascii)
     }
 
     /// The value of `Authorization`. A secret: not for logs and messages.
@@ -153,8 +155,8 @@ impl fmt::Debug for UpgradeRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UpgradeRequest")
             .field("path", &self.path())
-            .field("host", &self.host)
-            .field("origin", &self.origin)
+            .field("host", &self.host())
+            .field("origin", &self.origin())
             .finish_non_exhaustive()
     }
 }
@@ -171,8 +173,11 @@ impl<'b> Iterator for HeaderLines<'b> {
     }
 }
 
-fn values<'b>(lines: HeaderLines<'b>, name: &'static str) -> impl Iterator<Item = &'b [u8]> + use<'b> {
-    lines.filter(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
+fn values<'b, const N: usize>(
+    lines: HeaderLines<'b>,
+    name: &'static [u8; N],
+) -> impl Iterator<Item = &'b [u8]> + use<'b, N> {
+    lines.filter(|(found, _)| is_in_any_case(found, name)).map(|(_, value)| value)
 }
 
 fn check_key(head: &[u8], key: Single) -> Result<&[u8; 24], RequestError> {
@@ -198,12 +203,12 @@ fn check_version(head: &[u8], version: Single) -> Result<(), RequestError> {
     }
 }
 
-fn check_origin(head: &[u8], origin: Single) -> Result<Option<&str>, RequestError> {
+fn check_origin(head: &[u8], origin: Single) -> Result<Option<&[u8]>, RequestError> {
     match origin {
         Single::Absent => Ok(None),
         Single::Repeated => Err(RequestError::DuplicateOrigin),
         Single::At(span) => match span.of(head) {
-            value if !value.is_empty() && is_visible_ascii(value) => Ok(Some(ascii(value))),
+            value if !value.is_empty() && is_visible_ascii(value) => Ok(Some(value)),
             _ => Err(RequestError::BadOrigin),
         },
     }
