@@ -12,13 +12,16 @@ mod compress;
 mod error;
 mod header;
 mod inflate;
+mod offer;
+mod parameters;
 
-pub use agreement::{Agreement, ClientOffer, Policy, negotiate};
+pub use agreement::{Agreement, Policy, negotiate};
 pub use compress::{Deflate, SharedDeflater};
 pub use error::{ExtensionError, Parameter, ParameterError};
 pub use inflate::{Inflate, InflateError, SharedInflater};
+pub use offer::ClientOffer;
 
-/// Whose side *we* are.
+/// Whose side *we* are: the agreement names client and server, and frames are masked by the client alone.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Role {
     /// We accepted the connection.

@@ -13,6 +13,10 @@ use super::{COMPRESS_WINDOW_BITS_MIN, FLUSH_TAIL, WINDOW_BITS_MAX};
 mod tests;
 
 /// One connection's send side.
+///
+/// 24 bytes where each message starts with an empty window. Under takeover it makes a compressor of its own with the first
+/// message it compresses and keeps it: 246 KiB for a window of 9 bits, 260 for 12, 372 for 15. Most of that is hash tables
+/// and output of a fixed size, so a smaller window saves little; 1,000 such connections take 250 to 370 MB.
 pub struct Deflate {
     /// The compressor whose window lives on from message to message; made by the first message that needs it.
     own: Option<Box<Compress>>,
@@ -65,6 +69,9 @@ impl Deflate {
 }
 
 /// A worker's compressors for messages that start with an empty window, one for each window size in use.
+///
+/// Each takes as much as a [`Deflate`] under takeover, and starting anew clears a hash table of 128 KiB, about 4 µs whatever
+/// the message: what a threshold under which messages go as they are saves.
 pub struct SharedDeflater {
     level: u8,
     by_window_bits: [Option<Compress>; WINDOW_SIZES],

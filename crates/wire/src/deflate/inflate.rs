@@ -7,12 +7,15 @@ use std::cell::RefCell;
 use std::fmt;
 use std::rc::{Rc, Weak};
 
-use flate2::{Decompress, DecompressError, FlushDecompress, Status};
-
-use super::Role;
 use super::agreement::Agreement;
-use super::{FLUSH_TAIL, WINDOW_BITS_MAX};
+use super::{Role, WINDOW_BITS_MAX};
 use crate::pool::{BufferPool, PoolBuffer, PoolCharge};
+
+mod history;
+mod inflater;
+
+use history::History;
+use inflater::Inflater;
 
 #[cfg(test)]
 mod tests;
@@ -36,10 +39,10 @@ pub enum InflateError {
 
 /// One connection's receive side.
 ///
-/// Holds an inflater only while a message is half received. Where the peer's window lives on from message to message, that
-/// window is kept here as plain bytes, no more of them than were received or than were agreed.
+/// 24 bytes, and an inflater only while a message is half received. Where the peer's window lives on from message to message,
+/// that window is kept here as plain bytes: as many as were received, at most those agreed (512 bytes to 32 KiB).
 pub struct Inflate {
-    inflater: Option<Box<Inflater>>,
+    inflater: Option<Box<Lent>>,
     history: Option<Box<History>>,
     /// `None` where each message starts with an empty window.
     takeover_window_bits: Option<u8>,
@@ -74,11 +77,15 @@ impl Inflate {
         if input.is_empty() {
             return Ok(());
         }
-        let inflater = match &mut self.inflater {
-            Some(inflater) => inflater,
-            none => none.insert(shared.take(out.pool(), self.history.as_deref())?),
+        let lent = match &mut self.inflater {
+            Some(lent) => lent,
+            none => {
+                let lent = none.insert(shared.lend(out.pool())?);
+                lent.inflater.begin(self.history.as_ref().map_or(&[], |history| history.bytes()));
+                lent
+            }
         };
-        inflater.inflate(input, out, usize::try_from(bytes_max).unwrap_or(usize::MAX))
+        lent.inflater.inflate(input, out, usize::try_from(bytes_max).unwrap_or(usize::MAX))
     }
 
     /// Ends the current message: `out` must hold what its pushes brought, and is complete if this succeeds.
@@ -88,11 +95,11 @@ impl Inflate {
     /// [`InflateError::Truncated`] if the data does not end where a message may end. The connection has to be closed.
     pub fn finish(&mut self, out: &PoolBuffer) -> Result<(), InflateError> {
         // No byte at all: strictly wrong (section 7.2.3.6 wants one), but seen in the wild and clear in its meaning.
-        let Some(mut inflater) = self.inflater.take() else {
+        let Some(mut lent) = self.inflater.take() else {
             return Ok(());
         };
-        let complete = inflater.complete();
-        inflater.give_back();
+        let complete = lent.inflater.complete();
+        lent.give_back();
         complete?;
         if let Some(window_bits) = self.takeover_window_bits {
             self.history.get_or_insert_with(|| Box::new(History::new(window_bits))).remember(out);
@@ -103,8 +110,8 @@ impl Inflate {
 
 impl Drop for Inflate {
     fn drop(&mut self) {
-        if let Some(inflater) = self.inflater.take() {
-            inflater.give_back();
+        if let Some(lent) = self.inflater.take() {
+            lent.give_back();
         }
     }
 }
@@ -120,9 +127,10 @@ impl fmt::Debug for Inflate {
 
 /// A worker's inflaters, lent to whichever connection is in the middle of a message.
 ///
-/// Between messages of different connections they carry nothing over, so one usually does for all. Only messages that are
-/// still incomplete at the end of a read make more; each counts towards the buffer pool's bound while it is lent.
-#[derive(Debug, Default)]
+/// They carry nothing over from one message to the next, so one usually does for all connections. Only messages that are
+/// still incomplete at the end of a read make more. Each takes 47 KiB, counts as 48 towards the buffer pool's bound while
+/// it is lent, and goes back on every path; up to 8 are kept for the next message.
+#[derive(Default)]
 pub struct SharedInflater(Rc<FreeInflaters>);
 
 impl SharedInflater {
@@ -131,137 +139,35 @@ impl SharedInflater {
         Self::default()
     }
 
-    fn take(&mut self, pool: &BufferPool, history: Option<&History>) -> Result<Box<Inflater>, InflateError> {
+    fn lend(&mut self, pool: &BufferPool) -> Result<Box<Lent>, InflateError> {
         let charge = pool.try_charge(INFLATER_BYTES).ok_or(InflateError::PoolExhausted)?;
-        let free = self.0.0.borrow_mut().pop();
-        let mut inflater = free.unwrap_or_else(|| Box::new(Inflater::new(Rc::downgrade(&self.0))));
-        inflater.begin(charge, history)?;
-        Ok(inflater)
+        let mut lent = self.0.0.borrow_mut().pop().unwrap_or_else(|| {
+            Box::new(Lent { inflater: Inflater::new(), charge: None, home: Rc::downgrade(&self.0) })
+        });
+        lent.charge = Some(charge);
+        Ok(lent)
+    }
+}
+
+impl fmt::Debug for SharedInflater {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedInflater").field("free", &self.0.0.borrow().len()).finish()
     }
 }
 
 #[derive(Default)]
 #[expect(clippy::vec_box, reason = "lent out boxed, so that an idle connection's slot for one is a pointer")]
-struct FreeInflaters(RefCell<Vec<Box<Inflater>>>);
+struct FreeInflaters(RefCell<Vec<Box<Lent>>>);
 
-impl fmt::Debug for FreeInflaters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FreeInflaters").field("count", &self.0.borrow().len()).finish()
-    }
-}
-
-/// An inflater and the message it is in.
-struct Inflater {
-    stream: Decompress,
-    /// The last input ended exactly with a block marked as final; more input would start a new DEFLATE stream.
-    ended: bool,
+/// An inflater with the way back to its worker. Weak, since the free ones lie in what it points to.
+struct Lent {
+    inflater: Inflater,
+    /// `None` while it is free.
     charge: Option<PoolCharge>,
     home: Weak<FreeInflaters>,
 }
 
-/// What one call of the decompressor did.
-struct Step {
-    read: usize,
-    /// Whether the output it was given is full: there may be more to come without any input.
-    full: bool,
-}
-
-impl Inflater {
-    fn new(home: Weak<FreeInflaters>) -> Self {
-        // The window is the largest whatever was agreed: zlib-rs allocates that much in any case.
-        Self { stream: Decompress::new(false), ended: false, charge: None, home }
-    }
-
-    fn begin(&mut self, charge: PoolCharge, history: Option<&History>) -> Result<(), InflateError> {
-        self.charge = Some(charge);
-        self.ended = false;
-        self.stream.reset(false);
-        if let Some(history) = history {
-            self.stream.set_dictionary(&history.bytes).map_err(|_| InflateError::Corrupt)?;
-        }
-        Ok(())
-    }
-
-    fn inflate(
-        &mut self,
-        mut input: &[u8],
-        out: &mut PoolBuffer,
-        bytes_max: usize,
-    ) -> Result<(), InflateError> {
-        loop {
-            if self.ended {
-                // A final block inside a message (section 7.2.3.4). As with zlib, what follows has an empty window.
-                self.stream.reset(false);
-                self.ended = false;
-            }
-            let step = self.step(input, out, bytes_max)?;
-            input = &input[step.read..];
-            if input.is_empty() && (self.ended || !step.full) {
-                return Ok(());
-            }
-        }
-    }
-
-    /// One call of the decompressor, with as much output as there is room for in `out` and under the limit.
-    fn step(&mut self, input: &[u8], out: &mut PoolBuffer, bytes_max: usize) -> Result<Step, InflateError> {
-        let start = out.len();
-        let allowed = bytes_max.saturating_sub(start);
-        if allowed == 0 {
-            // Whether there is more can only be told by giving it room.
-            let (mut excess, total_out) = ([0], self.stream.total_out());
-            let call = self.call(|stream| stream.decompress(input, &mut excess, FlushDecompress::None));
-            // Ahead of the verdict on what follows: the excess came first, and alone if reads were cut that way.
-            if self.stream.total_out() > total_out {
-                return Err(InflateError::TooBig);
-            }
-            return Ok(Step { read: call?.read, full: false });
-        }
-        out.try_reserve(1).map_err(|_| InflateError::PoolExhausted)?;
-        let spare = out.capacity() - start;
-        let vec = out.as_vec_mut();
-        if spare <= allowed {
-            let call = self.call(|stream| stream.decompress_vec(input, vec, FlushDecompress::None))?;
-            return Ok(Step { read: call.read, full: call.wrote == spare });
-        }
-        // The buffer is larger than the limit: only a slice of it may be written, and a slice must first be something.
-        let room = allowed.min(NEAR_LIMIT_STEP_BYTES);
-        vec.resize(start + room, 0);
-        let total_out = self.stream.total_out();
-        let call = self.call(|stream| stream.decompress(input, &mut vec[start..], FlushDecompress::None));
-        // Also after an error: what came out ahead of it stays, as in a buffer below the limit.
-        vec.truncate(start + moved(total_out, self.stream.total_out()));
-        let call = call?;
-        Ok(Step { read: call.read, full: call.wrote == room })
-    }
-
-    /// Ends the message: adds the tail the sender removed (section 7.2.2), and checks that the data ends there.
-    fn complete(&mut self) -> Result<(), InflateError> {
-        if self.ended {
-            // Not even the empty block follows the final one. Sloppy, but nothing is missing.
-            return Ok(());
-        }
-        // zlib alone would take any message cut short: it only waits for more. So a final empty block is added to the tail:
-        // if nothing is missing, the stream ends with the last of these bytes and yields nothing more.
-        let mut excess = [0];
-        let probe =
-            self.call(|stream| stream.decompress(&COMPLETE_PROBE, &mut excess, FlushDecompress::None));
-        match probe {
-            Ok(call) if call.wrote == 0 && self.ended && COMPLETE_AT.contains(&call.read) => Ok(()),
-            Ok(_) | Err(_) => Err(InflateError::Truncated),
-        }
-    }
-
-    fn call(
-        &mut self,
-        run: impl FnOnce(&mut Decompress) -> Result<Status, DecompressError>,
-    ) -> Result<Call, InflateError> {
-        let (total_in, total_out) = (self.stream.total_in(), self.stream.total_out());
-        let status = run(&mut self.stream).map_err(|_| InflateError::Corrupt)?;
-        self.ended = status == Status::StreamEnd;
-        let read = moved(total_in, self.stream.total_in());
-        Ok(Call { read, wrote: moved(total_out, self.stream.total_out()) })
-    }
-
+impl Lent {
     fn give_back(mut self: Box<Self>) {
         self.charge = None;
         if let Some(home) = self.home.upgrade() {
@@ -273,55 +179,8 @@ impl Inflater {
     }
 }
 
-/// What one call of the decompressor read and wrote.
-struct Call {
-    read: usize,
-    wrote: usize,
-}
-
-/// How far one call moved one of the stream's totals.
-fn moved(before: u64, now: u64) -> usize {
-    usize::try_from(now - before).expect("a call moves within its slices")
-}
-
-/// The last bytes of what a peer has sent, which its next message may refer to.
-struct History {
-    bytes: Vec<u8>,
-    bytes_max: usize,
-}
-
-impl History {
-    fn new(window_bits: u8) -> Self {
-        Self { bytes: Vec::new(), bytes_max: 1 << window_bits }
-    }
-
-    fn remember(&mut self, message: &[u8]) {
-        let message = &message[message.len().saturating_sub(self.bytes_max)..];
-        let len = (self.bytes.len() + message.len()).min(self.bytes_max);
-        self.bytes.drain(..self.bytes.len() + message.len() - len);
-        // Doubled by hand: `Vec` might pass the maximum, which is a power of two.
-        if len > self.bytes.capacity() {
-            self.bytes.reserve_exact(len.next_power_of_two() - self.bytes.len());
-        }
-        self.bytes.extend_from_slice(message);
-    }
-}
-
-/// The tail of the flush, then an empty stored block marked as final.
-const COMPLETE_PROBE: [u8; 9] = {
-    let [a, b, c, d] = FLUSH_TAIL;
-    [a, b, c, d, 0x01, 0x00, 0x00, 0xff, 0xff]
-};
-
-/// Where a complete message's data ends in the probe: with the probe's own block, or with the tail, if the sender marked its
-/// last, empty block as final.
-const COMPLETE_AT: [usize; 2] = [FLUSH_TAIL.len(), COMPLETE_PROBE.len()];
-
-/// What an inflater is counted as while lent.
+/// What an inflater is counted as while it is lent.
 const INFLATER_BYTES: usize = 48 * 1024;
 
-/// Inflaters kept for the next half-received message; more than that are only ever busy in a burst.
+/// Inflaters kept for the next message; more than that are only ever busy in a burst.
 const FREE_INFLATERS_MAX: usize = 8;
-
-/// Bytes inflated at a time where the buffer is larger than the limit.
-const NEAR_LIMIT_STEP_BYTES: usize = 16 * 1024;

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::deflate::ParameterError;
 
 #[test]
 fn a_bare_offer_is_accepted_without_takeover_either_way_by_default() {

@@ -2,6 +2,7 @@ use flate2::{Compress, Compression, FlushCompress};
 use proptest::prelude::*;
 
 use super::*;
+use crate::deflate::FLUSH_TAIL;
 use crate::pool::PoolConfig;
 
 const UNLIMITED: u64 = u64::MAX;
@@ -290,26 +291,6 @@ fn the_next_message_inflates_after_one_that_failed_elsewhere() {
         inflate.finish(&out).unwrap();
         assert_eq!(&*out, b"unharmed");
         out.clear();
-    }
-}
-
-#[test]
-fn history_holds_the_agreed_window_and_no_more() {
-    for bits in 9..=15_u8 {
-        let bytes_max = 1_usize << bits;
-        let mut history = History::new(bits);
-        let mut sent = Vec::new();
-        for len in [0, 1, 300, bytes_max - 1, 1, bytes_max, bytes_max + 1, 7, 3 * bytes_max, 100] {
-            let message = english(len);
-            sent.extend_from_slice(&message);
-            history.remember(&message);
-            assert_eq!(
-                history.bytes,
-                sent[sent.len().saturating_sub(bytes_max)..],
-                "{bits} bits, {len} bytes"
-            );
-            assert!(history.bytes.capacity() <= bytes_max, "{bits} bits: {}", history.bytes.capacity());
-        }
     }
 }
 
