@@ -164,6 +164,8 @@ impl App {
         for (index, driver) in self.drivers.into_iter().enumerate() {
             start_worker(index, driver, Arc::clone(&self.node), ended.clone())?;
         }
+        // What is left are the workers' own senders: the channel ends when the last worker does.
+        drop(ended);
         if let Some((reloader, interval)) = self.reloader {
             tokio::spawn(reloader.run(interval, Arc::new(Notify::new())));
         }

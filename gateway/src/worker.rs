@@ -332,3 +332,6 @@ enum More {
     Perhaps,
     No,
 }
+
+#[cfg(test)]
+mod tests;

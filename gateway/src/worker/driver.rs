@@ -38,17 +38,22 @@ impl Driver {
     /// # Errors
     ///
     /// When polling fails for another reason than a signal: the worker cannot go on.
-    pub(crate) fn run(mut self, index: usize, node: Arc<Node>) -> io::Result<()> {
-        let registry = self.poll.registry().try_clone()?;
-        let mut worker = Worker::new(index, node, registry, self.listener, self.mailbox);
+    pub(crate) fn run(self, index: usize, node: Arc<Node>) -> io::Result<()> {
+        let (mut poll, mut worker) = self.into_worker(index, node)?;
         let mut events = Events::with_capacity(TURN);
         while !worker.is_finished() {
-            match self.poll.poll(&mut events, Some(worker.patience())) {
+            match poll.poll(&mut events, Some(worker.patience())) {
                 Ok(()) => worker.turn(&events),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
         Ok(())
+    }
+
+    /// The worker and what it waits on. Its buffers stay on the thread that calls this.
+    pub(super) fn into_worker(self, index: usize, node: Arc<Node>) -> io::Result<(Poll, Worker)> {
+        let registry = self.poll.registry().try_clone()?;
+        Ok((self.poll, Worker::new(index, node, registry, self.listener, self.mailbox)))
     }
 }

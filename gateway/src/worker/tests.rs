@@ -1,0 +1,221 @@
+//! A worker driven turn by turn over real sockets, without a thread of its own.
+
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+
+use mio::{Events, Poll};
+use tidegate_service::config::{Startup, load};
+use tidegate_wire::frame::{self, OpCode};
+
+use super::driver::Driver;
+use super::*;
+use crate::config::Config;
+use crate::http::{HttpDeadlines, HttpServer, Pages};
+use crate::net::listener::bind;
+
+const REQUEST: &str = "Host: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// Workers of one node, each turned by hand.
+struct Rig {
+    node: Arc<Node>,
+    workers: Vec<(Poll, Worker)>,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Rig {
+    /// A node whose workers listen on ports of their own, so that a test chooses which one it talks to.
+    fn new(workers: usize, settings: &[&str]) -> Self {
+        let args = ["test"].into_iter().chain(settings.iter().flat_map(|setting| ["--set", setting]));
+        let Startup::Run(loaded) = load::<Config>(args.map(OsString::from), []) else {
+            panic!("the settings of the test are faulty")
+        };
+        let pages = Pages { demo_page: false, upgrade_only: Vec::new() };
+        let (door, _server) = HttpServer::new(pages, 1, HttpDeadlines::default());
+        let node = Arc::new(Node::new(&loaded.config, workers, None, door).unwrap());
+        let (mut drivers, mut posts, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..workers {
+            let mut listeners = bind(SocketAddr::from(([127, 0, 0, 1], 0)), 1).unwrap();
+            let (driver, post) = Driver::new(listeners.sockets.remove(0)).unwrap();
+            drivers.push(driver);
+            posts.push(post);
+            addresses.push(listeners.address);
+        }
+        assert!(node.posts.set(posts).is_ok());
+        let workers = drivers
+            .into_iter()
+            .enumerate()
+            .map(|(index, driver)| driver.into_worker(index, Arc::clone(&node)).unwrap())
+            .collect();
+        Self { node, workers, addresses }
+    }
+
+    /// Turns one worker until `done` says so.
+    fn turn_until(&mut self, worker: usize, mut done: impl FnMut(&Worker) -> bool) {
+        let (poll, worker) = &mut self.workers[worker];
+        let mut events = Events::with_capacity(TURN);
+        for _ in 0..10_000 {
+            if done(worker) {
+                return;
+            }
+            poll.poll(&mut events, Some(worker.patience().min(Duration::from_millis(100)))).unwrap();
+            worker.turn(&events);
+        }
+        panic!("10,000 turns were not enough");
+    }
+
+    /// A client of this worker, upgraded.
+    fn connect(&mut self, worker: usize, path: &str) -> TcpStream {
+        let mut client = TcpStream::connect(self.addresses[worker]).unwrap();
+        client.write_all(format!("GET {path} HTTP/1.1\r\n{REQUEST}").as_bytes()).unwrap();
+        let open = self.open(worker);
+        self.turn_until(worker, |worker| worker.stats.open_plain.get() > open);
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+        client
+    }
+
+    fn open(&self, worker: usize) -> u64 {
+        self.node.stats[worker].open_plain.get()
+    }
+}
+
+fn masked(payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    frame::append_masked(&mut out, OpCode::Binary, [1, 2, 3, 4], payload);
+    out
+}
+
+fn read_message(client: &mut TcpStream, payload_len: usize) -> Vec<u8> {
+    let mut expected = Vec::new();
+    frame::append(&mut expected, OpCode::Binary, &vec![0; payload_len]);
+    let mut got = vec![0; expected.len()];
+    client.read_exact(&mut got).unwrap();
+    got.split_off(expected.len() - payload_len)
+}
+
+#[test]
+fn as_many_sockets_as_a_turn_takes_and_one_more_are_all_answered() {
+    for sockets in [TURN - 1, TURN, TURN + 1] {
+        let mut rig = Rig::new(1, &[]);
+        let mut clients: Vec<_> = (0..sockets).map(|_| rig.connect(0, "/echo")).collect();
+        for (number, client) in clients.iter_mut().enumerate() {
+            client.write_all(&masked(&number.to_be_bytes())).unwrap();
+        }
+        rig.turn_until(0, |worker| worker.stats.messages_out.get() == sockets as u64);
+        for (number, client) in clients.iter_mut().enumerate() {
+            assert_eq!(read_message(client, 8), number.to_be_bytes());
+        }
+    }
+}
+
+#[test]
+fn a_message_larger_than_the_read_buffer_comes_back_whole_and_leaves_no_buffer_behind() {
+    let mut rig = Rig::new(1, &["limits.read_buffer_bytes=16KiB"]);
+    let mut client = rig.connect(0, "/echo");
+    let payload: Vec<u8> = (0..200_000u32).map(|index| (index % 251) as u8).collect();
+    let bytes = masked(&payload);
+    let mut reader = client.try_clone().unwrap();
+    let length = payload.len();
+    let echo = std::thread::spawn(move || read_message(&mut reader, length));
+    let sender = std::thread::spawn(move || client.write_all(&bytes).map(|()| client));
+    rig.turn_until(0, |worker| worker.stats.messages_out.get() == 1 && worker.stats.outbox_bytes.get() == 0);
+    assert!(echo.join().unwrap() == payload);
+    assert!(sender.join().unwrap().is_ok());
+    let (_, worker) = &rig.workers[0];
+    assert_eq!(worker.pool.stats().in_use_bytes, 0);
+}
+
+#[test]
+fn a_second_round_of_the_same_traffic_allocates_no_buffer() {
+    let mut rig = Rig::new(1, &[]);
+    let mut allocated = Vec::new();
+    for round in 1..=2 {
+        let mut clients: Vec<_> = (0..20).map(|_| rig.connect(0, "/echo")).collect();
+        for client in &mut clients {
+            let frame = masked(&[7; 3000]);
+            client.write_all(&frame[..1000]).unwrap();
+        }
+        rig.turn_until(0, |worker| worker.pool.stats().in_use_bytes >= 20 * 1000);
+        for client in &mut clients {
+            client.write_all(&masked(&[7; 3000])[1000..]).unwrap();
+        }
+        rig.turn_until(0, |worker| worker.stats.messages_out.get() == 20 * round);
+        drop(clients);
+        rig.turn_until(0, |worker| worker.connections.is_empty());
+        allocated.push(rig.workers[0].1.pool.stats().allocated_total);
+    }
+    assert!(allocated[0] > 0);
+    assert_eq!(allocated[1], allocated[0]);
+}
+
+#[test]
+fn the_end_of_a_stream_behind_its_last_bytes_is_noticed_without_another_event() {
+    let mut rig = Rig::new(1, &[]);
+    let mut client = rig.connect(0, "/echo");
+    client.write_all(&masked(b"last words")).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    rig.turn_until(0, |worker| worker.connections.is_empty());
+    assert_eq!(read_message(&mut client, 10), b"last words");
+    assert_eq!(rig.node.stats[0].closed[CloseCause::ClientGone as usize].get(), 1);
+}
+
+#[test]
+fn a_message_crosses_to_the_members_on_another_worker_in_order() {
+    let mut rig = Rig::new(2, &[]);
+    let mut here = rig.connect(0, "/raw/room");
+    let mut there = rig.connect(1, "/raw/room");
+    let mut elsewhere = rig.connect(1, "/raw/other");
+    here.write_all(&[masked(b"one"), masked(b"two")].concat()).unwrap();
+    rig.turn_until(0, |worker| worker.stats.messages_out.get() == 2);
+    rig.turn_until(1, |worker| worker.stats.messages_out.get() == 2);
+    for client in [&mut here, &mut there] {
+        assert_eq!(read_message(client, 3), b"one");
+        assert_eq!(read_message(client, 3), b"two");
+    }
+    elsewhere.set_nonblocking(true).unwrap();
+    assert!(elsewhere.read(&mut [0]).is_err(), "another channel's member gets nothing");
+}
+
+#[test]
+fn while_another_worker_does_not_keep_up_clients_are_not_read_and_nothing_is_lost() {
+    const MESSAGES: u64 = 1_100;
+    let mut rig = Rig::new(2, &[]);
+    let mut publisher = rig.connect(0, "/raw/room");
+    let mut there = rig.connect(1, "/raw/room");
+    // One message a turn, each a letter, until the other worker's mailbox is full and one letter waits.
+    let mut sent = 0;
+    while !rig.workers[0].1.is_congested() {
+        publisher.write_all(&masked(&u64::to_be_bytes(sent))).unwrap();
+        sent += 1;
+        rig.turn_until(0, |worker| worker.stats.messages_in.get() == sent);
+    }
+    for number in sent..MESSAGES {
+        publisher.write_all(&masked(&number.to_be_bytes())).unwrap();
+    }
+    let mut turns = 0;
+    rig.turn_until(0, |_| {
+        turns += 1;
+        turns > 20
+    });
+    assert_eq!(rig.node.stats[0].messages_in.get(), sent, "a congested worker reads nobody");
+
+    while rig.node.stats[1].messages_out.get() < MESSAGES {
+        for worker in [1, 0] {
+            let mut turns = 0;
+            rig.turn_until(worker, |_| {
+                turns += 1;
+                turns > 2
+            });
+        }
+    }
+    for number in 0..MESSAGES {
+        assert_eq!(read_message(&mut there, 8), number.to_be_bytes());
+    }
+}
