@@ -181,9 +181,13 @@ impl Response<'_> {
 impl ResponseParser {
     /// A parser for the answer to the request that carried `request_key`.
     pub fn new(request_key: [u8; 16]) -> Self {
+        Self::expecting(handshake::accept_key(&base64::encode_sixteen_bytes(&request_key)))
+    }
+
+    fn expecting(expected_accept: [u8; 28]) -> Self {
         Self {
             cursor: LineCursor::default(),
-            expected_accept: handshake::accept_key(&base64::encode_sixteen_bytes(&request_key)),
+            expected_accept,
             status: None,
             fields: Fields::default(),
             complete: false,
@@ -197,6 +201,10 @@ impl ResponseParser {
     ///
     /// `Refused` for any status but 101, else the first rule that the head breaks.
     pub fn parse<'b>(&mut self, bytes: &'b [u8]) -> Result<Option<Response<'b>>, ResponseError> {
+        if bytes.len() < self.cursor.searched() {
+            // Not the buffer of the last call: start over rather than trust offsets into something else.
+            *self = Self::expecting(self.expected_accept);
+        }
         while !self.complete {
             match self.cursor.next_line(bytes, RESPONSE_BYTES_MAX) {
                 Ok(NextLine::Line(line)) => self.take_line(&line)?,

@@ -43,7 +43,7 @@ mod tests;
 /// What a request head may cost. A head at a limit is accepted, one unit more is refused.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestLimits {
-    /// Bytes from the first of the request line to the last of the empty line; over 65,535 means 65,535.
+    /// Bytes from the first of the request line to the last of the empty line; over `BYTES_CEILING` means that.
     pub bytes_max: usize,
     /// Header lines.
     pub headers_max: usize,
@@ -51,11 +51,16 @@ pub struct RequestLimits {
     pub target_bytes_max: usize,
 }
 
+impl RequestLimits {
+    /// No head is longer than this, whatever `bytes_max` says: offsets are kept in 16 bits.
+    pub const BYTES_CEILING: usize = lines::HEAD_BYTES_CEILING;
+}
+
 /// Reads one request head, in as many calls as its bytes need.
 ///
 /// It keeps offsets and no bytes: each call must bring the same bytes again and may bring more. What has been looked at is not
 /// looked at again before the head is complete, so bytes that come one by one cost the same as all at once. After an error it
-/// is of no further use.
+/// is of no further use. 54 bytes.
 #[derive(Clone)]
 pub struct RequestParser {
     cursor: LineCursor,
@@ -228,5 +233,5 @@ const TLS_HANDSHAKE_RECORD: u8 = 22;
 const PROXY_V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
 // A half-open connection holds one of these for as long as its handshake takes.
-const _: () = assert!(size_of::<RequestParser>() <= 64);
+const _: () = assert!(size_of::<RequestParser>() <= 56);
 const _: () = assert!(size_of::<RequestError>() <= 24);

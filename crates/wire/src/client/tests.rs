@@ -242,6 +242,16 @@ fn an_answer_split_anywhere_is_read_the_same() {
 }
 
 #[test]
+fn a_complete_answer_parses_to_the_same_again_and_a_shorter_buffer_starts_over() {
+    let mut parser = ResponseParser::new(KEY);
+    for _ in 0..2 {
+        assert_eq!(parser.parse(GOOD.as_bytes()), parse(GOOD.as_bytes()));
+    }
+    assert_eq!(parser.parse(b"HTTP/1.1"), Ok(None));
+    assert_eq!(parser.parse(GOOD.as_bytes()), parse(GOOD.as_bytes()));
+}
+
+#[test]
 fn an_answer_is_accepted_at_its_limit_of_bytes_and_refused_one_over_it() {
     let fill = |total: usize| {
         let pad = "x".repeat(total - GOOD.len() - "X: \r\n".len());
