@@ -33,8 +33,9 @@ pub enum Role {
 /// The largest window there is, and the one in use where nothing else was agreed: 32 KiB (RFC 7692 section 7.1.2).
 const WINDOW_BITS_MAX: u8 = 15;
 
-/// The smallest window zlib can compress with. Its manual (`deflateInit2`) says of 8: "For raw deflate … will fail"
-/// since 1.2.9, because its 256-byte window had a bug; flate2's `new_with_window_bits` refuses 8 as well.
+/// The smallest window zlib can compress with. Its manual says at `deflateInit2`: "a windowBits value of 8 (a window size of
+/// 256 bytes) is not supported"; raw streams, which are ours, are refused since 1.2.9 and compressed with 9 before it
+/// (<https://github.com/madler/zlib/issues/171>). zlib-rs and flate2 refuse them as well.
 const COMPRESS_WINDOW_BITS_MIN: u8 = 9;
 
 /// What a flush leaves at the end of each message, removed by the sender and added by the receiver (section 7.2.1).

@@ -55,7 +55,7 @@ impl Inflate {
             Role::Server => (agreement.client_no_context_takeover, agreement.client_max_window_bits),
             Role::Client => (agreement.server_no_context_takeover, agreement.server_max_window_bits),
         };
-        // Old zlibs compress with 9 bits where 8 were asked of them.
+        // zlib before 1.2.9 compresses with 9 bits where 8 were asked of it.
         let window_bits = window_bits.clamp(9, WINDOW_BITS_MAX);
         Self { inflater: None, history: None, takeover_window_bits: (!no_takeover).then_some(window_bits) }
     }
@@ -94,7 +94,7 @@ impl Inflate {
     ///
     /// [`InflateError::Truncated`] if the data does not end where a message may end. The connection has to be closed.
     pub fn finish(&mut self, out: &PoolBuffer) -> Result<(), InflateError> {
-        // No byte at all: strictly wrong (section 7.2.3.6 wants one), but seen in the wild and clear in its meaning.
+        // No byte at all: an empty message should be one zero byte (section 7.2.3.6), but there is only one thing to mean.
         let Some(mut lent) = self.inflater.take() else {
             return Ok(());
         };

@@ -32,7 +32,7 @@ impl Parameters {
     }
 
     fn with(mut self, param: Param<'_>) -> Result<Self, ParameterError> {
-        // Names compare byte by byte, as in every implementation known to us, though RFC 6455 is silent on case.
+        // Names compare byte by byte: neither RFC says that case does not matter.
         let parameter = Parameter::ALL.into_iter().find(|known| known.name().as_bytes() == param.name);
         let parameter = parameter.ok_or(ParameterError::Unknown)?;
         let repeated = match parameter {
