@@ -55,7 +55,6 @@ impl Fixture {
         mio::net::TcpStream::from_std(socket)
     }
 
-    #[expect(clippy::result_large_err, reason = "as the door's")]
     fn hand_over(&self, socket: mio::net::TcpStream, prefix: &str) -> Result<(), Handover> {
         let (transport, prefix) = (Transport::Plain(socket), prefix.as_bytes().to_vec());
         self.door.try_handover(Handover { transport, prefix, peer: self.address })
@@ -183,14 +182,22 @@ fn a_request_that_comes_in_pieces_is_put_together() {
 }
 
 #[test]
-fn a_body_nobody_asked_for_does_not_cost_the_client_its_answer() {
+fn a_body_nobody_asked_for_is_read_until_the_client_has_sent_it() {
     let fixture = start(pages(true), 8, patient());
     let (mut client, socket) = fixture.connect();
-    let body = vec![b'x'; 32 * 1024];
-    let head = format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());
-    fixture.hand_over(socket, &head).unwrap();
-    client.write_all(&body).unwrap();
+    let piece = [b'x'; 1024];
+    let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 49152\r\n\r\n";
+    for _ in 0..16 {
+        client.write_all(&piece).unwrap();
+    }
+    fixture.hand_over(socket, head).unwrap();
     assert!(split(&read_to_end(&mut client)).0.starts_with("http/1.1 405"));
+    // The runtime has one thread: when this is answered, the first exchange has done all it does by itself.
+    fixture.ask(&self::head("GET", "/"));
+    // A closed socket would answer these with a reset, which could have overtaken the answer.
+    for _ in 16..48 {
+        client.write_all(&piece).unwrap();
+    }
 }
 
 #[test]

@@ -16,6 +16,9 @@ const UNSENT_BYTES_MAX: usize = 32 * 1024;
 /// The most plaintext that a record begun in an earlier read can add to what the bytes of this read hold.
 const RECORD_BYTES_MAX: usize = 18 * 1024;
 
+/// What the TLS library reads at a time, and the least it keeps as a buffer.
+const LIBRARY_READ_BYTES: usize = 4 * 1024;
+
 /// Reads into a buffer of fewer bytes than this take one more copy and a system call for each 4 KiB.
 pub const SHORT_READ_BYTES: usize = 2 * RECORD_BYTES_MAX;
 
@@ -161,6 +164,11 @@ impl TlsSession {
                 Err(e) => return Err(e),
             }
         }
+        if received > LIBRARY_READ_BYTES {
+            // The library grew its buffer to hold a record and shrinks it only when it reads again. An idle connection
+            // must not keep it, so it reads, from nothing.
+            let _would_block = self.rustls.read_tls(&mut NothingYet);
+        }
         Ok(filled)
     }
 
@@ -195,5 +203,14 @@ fn read_uninterrupted(socket: &mut impl Read, buf: &mut [u8]) -> io::Result<usiz
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
             other => return other,
         }
+    }
+}
+
+/// A socket that has no bytes to read.
+struct NothingYet;
+
+impl Read for NothingYet {
+    fn read(&mut self, _buf: &mut [u8]) -> io::Result<usize> {
+        Err(ErrorKind::WouldBlock.into())
     }
 }
