@@ -101,7 +101,12 @@ impl App {
         let (client, admin_address) = (listeners.address, admin.address());
         let build = BuildInfo { program: "tidegate-gateway", version: env!("CARGO_PKG_VERSION") };
         let mut metrics = Metrics::new(&build);
-        metrics.register_collector(Box::new(NodeCollector { node: Arc::clone(&node), certificates }));
+        let lines = log.clone();
+        metrics.register_collector(Box::new(NodeCollector {
+            node: Arc::clone(&node),
+            certificates,
+            log_lines_dropped: Box::new(move || lines.lines_dropped()),
+        }));
         let probe = GatewayProbe {
             node: Arc::clone(&node),
             name: config.node.name.clone(),

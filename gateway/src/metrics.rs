@@ -3,6 +3,8 @@
 //! Labels are enums, never user data; names carry base units. `docs/metrics.md` is generated from here.
 
 pub(crate) mod stats;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use stats::{DurationTotal, Single, WorkerStats};
 pub(crate) struct NodeCollector {
     pub(crate) node: Arc<Node>,
     pub(crate) certificates: Option<Arc<Certificates>>,
+    pub(crate) log_lines_dropped: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
 impl fmt::Debug for NodeCollector {
@@ -41,6 +44,8 @@ impl Collector for NodeCollector {
         page.messages()?;
         page.memory()?;
         page.workers()?;
+        let lost = (self.log_lines_dropped)();
+        page.counter_of("log_lines_dropped", "Log lines lost because nobody read them fast enough", lost)?;
         self.certificates.as_deref().map_or(Ok(()), |certificates| page.certificate(certificates))
     }
 }
@@ -232,7 +237,11 @@ impl Page<'_, '_> {
     }
 
     fn counter(&mut self, name: &str, help: &str, read: Read) -> fmt::Result {
-        let counter = ConstCounter::new(self.sum(read));
+        self.counter_of(name, help, self.sum(read))
+    }
+
+    fn counter_of(&mut self, name: &str, help: &str, count: u64) -> fmt::Result {
+        let counter = ConstCounter::new(count);
         counter.encode(self.encoder.encode_descriptor(name, help, None, counter.metric_type())?)
     }
 

@@ -3,6 +3,9 @@
 //! Nothing here is touched for a message: only when a connection begins or ends, a channel gets its first member on a
 //! worker, or someone looks at the node.
 
+#[cfg(test)]
+pub(crate) mod testing;
+
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};

@@ -1,18 +1,15 @@
 //! A worker driven turn by turn over real sockets, without a thread of its own.
 
-use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use mio::{Events, Poll};
-use tidegate_service::config::{Startup, load};
 use tidegate_wire::frame::{self, OpCode};
 
 use super::driver::Driver;
 use super::*;
-use crate::config::Config;
-use crate::http::{HttpDeadlines, HttpServer, Pages};
 use crate::net::listener::bind;
+use crate::node::testing;
 
 const REQUEST: &str = "Host: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -27,13 +24,7 @@ struct Rig {
 impl Rig {
     /// A node whose workers listen on ports of their own, so that a test chooses which one it talks to.
     fn new(workers: usize, settings: &[&str]) -> Self {
-        let args = ["test"].into_iter().chain(settings.iter().flat_map(|setting| ["--set", setting]));
-        let Startup::Run(loaded) = load::<Config>(args.map(OsString::from), []) else {
-            panic!("the settings of the test are faulty")
-        };
-        let pages = Pages { demo_page: false, upgrade_only: Vec::new() };
-        let (door, _server) = HttpServer::new(pages, 1, HttpDeadlines::default());
-        let node = Arc::new(Node::new(&loaded.config, workers, None, door).unwrap());
+        let node = testing::node(workers, settings);
         let (mut drivers, mut posts, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..workers {
             let mut listeners = bind(SocketAddr::from(([127, 0, 0, 1], 0)), 1).unwrap();

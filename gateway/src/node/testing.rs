@@ -1,0 +1,21 @@
+//! Nodes for tests.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use tidegate_service::config::{Startup, load};
+
+use super::Node;
+use crate::config::Config;
+use crate::http::{HttpDeadlines, HttpServer, Pages};
+
+/// A node on the embedded defaults and these `key=value` settings; nobody answers its plain HTTP.
+pub(crate) fn node(workers: usize, settings: &[&str]) -> Arc<Node> {
+    let args = ["test"].into_iter().chain(settings.iter().flat_map(|setting| ["--set", setting]));
+    let Startup::Run(loaded) = load::<Config>(args.map(OsString::from), []) else {
+        panic!("the settings of the test are faulty")
+    };
+    let pages = Pages { demo_page: false, upgrade_only: Vec::new() };
+    let (door, _server) = HttpServer::new(pages, 1, HttpDeadlines::default());
+    Arc::new(Node::new(&loaded.config, workers, None, door).unwrap())
+}
