@@ -94,10 +94,28 @@ impl Validator {
 /// It is not UTF-8.
 #[inline]
 pub fn check(text: &[u8]) -> Result<(), InvalidUtf8> {
-    if text.len() <= SHORT_BYTES_MAX && text.is_ascii() {
+    if text.len() <= SHORT_BYTES_MAX && is_ascii(text) {
         return Ok(());
     }
     simdutf8::basic::from_utf8(text).map(drop).map_err(|_| InvalidUtf8)
+}
+
+/// Whether no byte has its top bit set. For short text twice as fast as the standard library's, which looks byte by byte at
+/// an end that fills no vector; here the last sixteen bytes are looked at once more instead.
+#[inline]
+fn is_ascii(text: &[u8]) -> bool {
+    const TOP_BITS: u128 = u128::from_ne_bytes([0x80; 16]);
+
+    let Some(&last) = text.last_chunk() else {
+        return text.iter().fold(0, |seen, byte| seen | byte) < 0x80;
+    };
+    let seen = text.as_chunks().0.iter().fold(last, or);
+    u128::from_ne_bytes(seen) & TOP_BITS == 0
+}
+
+#[inline]
+fn or(seen: [u8; 16], bytes: &[u8; 16]) -> [u8; 16] {
+    (u128::from_ne_bytes(seen) | u128::from_ne_bytes(*bytes)).to_ne_bytes()
 }
 
 enum Prefix {

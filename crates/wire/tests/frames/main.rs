@@ -3,6 +3,7 @@
 mod allocation;
 mod close;
 mod compressed;
+mod differential;
 mod fragments;
 mod limits;
 mod peer;

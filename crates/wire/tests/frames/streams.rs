@@ -52,10 +52,19 @@ impl Sent {
             Role::Server => unmasked,
         };
         let mut out = Vec::new();
+        let mut deflater = SharedDeflater::new(1);
         for part in &self.parts {
+            let mut message = |opcode: u8, payload| {
+                if part.compressed {
+                    let deflated = deflater.compress(payload, 15);
+                    part.encode_message(&mut out, opcode | COMPRESSED, deflated, frame);
+                } else {
+                    part.encode_message(&mut out, opcode, payload, frame);
+                }
+            };
             match &part.seen {
-                Seen::Text(text) => part.encode_message(&mut out, 1, text.as_bytes(), frame),
-                Seen::Binary(bytes) => part.encode_message(&mut out, 2, bytes, frame),
+                Seen::Text(text) => message(1, text.as_bytes()),
+                Seen::Binary(bytes) => message(2, bytes),
                 Seen::Ping(payload) => out.extend(frame(PING, payload)),
                 Seen::Pong(payload) => out.extend(frame(PONG, payload)),
                 Seen::Close(None) => out.extend(frame(CLOSE, b"")),
@@ -65,6 +74,14 @@ impl Sent {
             }
         }
         out
+    }
+
+    /// The same, said without permessage-deflate.
+    pub(crate) fn without_compression(mut self) -> Self {
+        for part in &mut self.parts {
+            part.compressed = false;
+        }
+        self
     }
 
     /// What a receiver must make of it: everything up to the first close.
@@ -84,10 +101,15 @@ impl Sent {
 }
 
 impl Part {
-    fn encode_message(&self, out: &mut Vec<u8>, opcode: u8, payload: &[u8], frame: fn(u8, &[u8]) -> Vec<u8>) {
-        let mut deflater = SharedDeflater::new(1);
-        let mut rest = if self.compressed { deflater.compress(payload, 15) } else { payload };
-        let mut first = opcode | if self.compressed { COMPRESSED } else { 0 };
+    /// Cuts a payload into frames, the first of which begins with the byte `first` less FIN.
+    fn encode_message(
+        &self,
+        out: &mut Vec<u8>,
+        mut first: u8,
+        payload: &[u8],
+        frame: fn(u8, &[u8]) -> Vec<u8>,
+    ) {
+        let mut rest = payload;
         let mut pings = self.pings_between();
         for &len in &self.fragments {
             let (fragment, behind) = rest.split_at(len.min(rest.len()));
