@@ -1,3 +1,3 @@
 //! Who may connect: checks a handshake passes after it parsed and before it is accepted.
 
-pub mod origin;
+pub(crate) mod origin;

@@ -4,13 +4,13 @@
 //! socket and gives it away through [`HttpDoor::try_handover`]; here, on the tokio side, hyper reads the same bytes
 //! again and axum answers. The worker never waits for any of this.
 
-pub mod raw_path;
+pub(crate) mod raw_path;
 
 mod door;
 mod router;
 mod server;
 mod stream;
 
-pub use door::{Handover, HttpDoor};
-pub use router::Pages;
-pub use server::{HttpDeadlines, HttpServer};
+pub(crate) use door::{Handover, HttpDoor};
+pub(crate) use router::Pages;
+pub(crate) use server::{HttpDeadlines, HttpServer};

@@ -4,8 +4,8 @@
 //! [`proxy_protocol`] finds the client behind a load balancer, [`tls`] decrypts, and [`transport`] is the socket a
 //! worker reads and writes from then on.
 
-pub mod address_limits;
-pub mod listener;
-pub mod proxy_protocol;
-pub mod tls;
-pub mod transport;
+pub(crate) mod address_limits;
+pub(crate) mod listener;
+pub(crate) mod proxy_protocol;
+pub(crate) mod tls;
+pub(crate) mod transport;

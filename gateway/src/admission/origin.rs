@@ -8,7 +8,7 @@ use thiserror::Error;
 
 /// The configured origins, parsed.
 #[derive(Clone, Debug, Default)]
-pub struct AllowedOrigins {
+pub(crate) struct AllowedOrigins {
     /// Empty: every origin.
     patterns: Vec<Pattern>,
 }
@@ -34,7 +34,7 @@ enum Host {
 /// Whether a page of this origin may connect.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[must_use]
-pub enum OriginVerdict {
+pub(crate) enum OriginVerdict {
     /// It may.
     Allow,
     /// It may not: 403.
@@ -46,14 +46,14 @@ pub enum OriginVerdict {
 #[error(
     "client.allowed_origins: {entry:?} {fault}; write \"https://app.example\", \"https://*.example\" or \"null\""
 )]
-pub struct OriginPatternError {
+pub(crate) struct OriginPatternError {
     entry: String,
     fault: &'static str,
 }
 
 impl AllowedOrigins {
     /// Parses the entries of `client.allowed_origins`; no entry at all allows every origin.
-    pub fn parse<S: AsRef<str>>(entries: &[S]) -> Result<Self, OriginPatternError> {
+    pub(crate) fn parse<S: AsRef<str>>(entries: &[S]) -> Result<Self, OriginPatternError> {
         let parse = |entry: &S| {
             let entry = entry.as_ref();
             Pattern::parse(entry).map_err(|fault| OriginPatternError { entry: entry.to_owned(), fault })
@@ -62,7 +62,7 @@ impl AllowedOrigins {
     }
 
     /// Judges the `Origin` header as it was sent; `None` where there was none.
-    pub fn check(&self, origin: Option<&str>) -> OriginVerdict {
+    pub(crate) fn check(&self, origin: Option<&str>) -> OriginVerdict {
         let Some(origin) = origin else { return OriginVerdict::Allow };
         if self.patterns.is_empty() || self.patterns.iter().any(|pattern| pattern.matches(origin)) {
             OriginVerdict::Allow

@@ -9,7 +9,7 @@ use crate::net::transport::Transport;
 
 /// A connection that turned out to speak HTTP.
 #[derive(Debug)]
-pub struct Handover {
+pub(crate) struct Handover {
     /// Deregistered from the worker's event loop; a TLS handshake is over.
     pub transport: Transport,
     /// Plaintext that was already read: from the first byte of the request on.
@@ -20,7 +20,7 @@ pub struct Handover {
 
 /// A worker's end of the way. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct HttpDoor {
+pub(crate) struct HttpDoor {
     sender: mpsc::Sender<Admitted>,
     /// One permit for each connection that is on its way or being served.
     slots: Arc<Semaphore>,
@@ -43,7 +43,7 @@ impl HttpDoor {
 
     /// Gives the connection away, or back if as many as allowed are being served (or the server has stopped): the
     /// worker answers 503 then.
-    pub fn try_handover(&self, handover: Handover) -> Result<(), Handover> {
+    pub(crate) fn try_handover(&self, handover: Handover) -> Result<(), Handover> {
         let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
             return Err(handover);
         };
@@ -51,7 +51,7 @@ impl HttpDoor {
     }
 
     /// How many connections are on their way or being served.
-    pub fn in_use(&self) -> usize {
+    pub(crate) fn in_use(&self) -> usize {
         self.sender.max_capacity() - self.slots.available_permits()
     }
 }

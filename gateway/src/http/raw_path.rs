@@ -9,13 +9,13 @@ use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
 /// Longest channel name in bytes, after percent-decoding.
-pub const CHANNEL_BYTES_MAX: usize = 255;
+pub(crate) const CHANNEL_BYTES_MAX: usize = 255;
 
 const CHANNEL: &str = "{channel}";
 
 /// A parsed pattern.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct RawPath {
+pub(crate) struct RawPath {
     /// Everything up to `{channel}`; the whole pattern where there is none.
     before: Box<str>,
     /// What follows `{channel}`: empty or beginning with a slash.
@@ -24,7 +24,7 @@ pub struct RawPath {
 
 /// A path that belongs to a pattern.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum PathMatch<'p> {
+pub(crate) enum PathMatch<'p> {
     /// The pattern has no `{channel}`.
     Plain,
     /// The channel the path names: 1 to [`CHANNEL_BYTES_MAX`] bytes, without control characters and white space;
@@ -34,7 +34,7 @@ pub enum PathMatch<'p> {
 
 /// What is wrong with a `[[raw]]` path.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
-pub enum RawPathError {
+pub(crate) enum RawPathError {
     /// Not an absolute path.
     #[error("the path {0:?} does not begin with a slash")]
     NotAbsolute(String),
@@ -59,7 +59,7 @@ pub enum RawPathError {
 
 impl RawPath {
     /// Parses the `path` of a `[[raw]]` section.
-    pub fn parse(pattern: &str) -> Result<Self, RawPathError> {
+    pub(crate) fn parse(pattern: &str) -> Result<Self, RawPathError> {
         let segments =
             pattern.strip_prefix('/').ok_or_else(|| RawPathError::NotAbsolute(pattern.to_owned()))?;
         let mut channels = 0;
@@ -81,7 +81,7 @@ impl RawPath {
     }
 
     /// Whether the pattern names a channel.
-    pub fn has_channel(&self) -> bool {
+    pub(crate) fn has_channel(&self) -> bool {
         self.after.is_some()
     }
 
@@ -90,7 +90,7 @@ impl RawPath {
     /// Literal segments match byte by byte: nothing is decoded or normalised, so that no two spellings of a path can
     /// be judged differently by the gateway and by a proxy in front of it. A trailing slash makes another path. The
     /// channel may hold an encoded slash.
-    pub fn match_path<'p>(&self, path: &'p str) -> Option<PathMatch<'p>> {
+    pub(crate) fn match_path<'p>(&self, path: &'p str) -> Option<PathMatch<'p>> {
         let Some(after) = &self.after else {
             return (path == &*self.before).then_some(PathMatch::Plain);
         };

@@ -25,7 +25,7 @@ const NOT_FOUND: &str = "Nothing here.\n";
 
 /// Which paths of the client port mean something.
 #[derive(Clone, Debug)]
-pub struct Pages {
+pub(crate) struct Pages {
     /// Whether `/` is the demo page (`client.demo_page`).
     pub demo_page: bool,
     /// Paths that take an upgrade and nothing else.

@@ -23,7 +23,7 @@ const LINGER_BYTES_MAX: usize = 64 * 1024;
 
 /// How long plain HTTP connections may take.
 #[derive(Clone, Copy, Debug)]
-pub struct HttpDeadlines {
+pub(crate) struct HttpDeadlines {
     /// From handover until the answer is written and the client has closed.
     pub exchange: Duration,
     /// Within that: from the end of the answer until the client has closed.
@@ -48,7 +48,7 @@ impl Default for HttpDeadlines {
 /// and that has to arrive on a connection of its own, at a worker; nothing served here is fetched often enough to miss
 /// keep-alive.
 #[derive(Debug)]
-pub struct HttpServer {
+pub(crate) struct HttpServer {
     handovers: mpsc::Receiver<Admitted>,
     router: Router,
     deadlines: HttpDeadlines,
@@ -56,14 +56,14 @@ pub struct HttpServer {
 
 impl HttpServer {
     /// A server for at most `connections_max` simultaneous connections, and the door to it.
-    pub fn new(pages: Pages, connections_max: usize, deadlines: HttpDeadlines) -> (HttpDoor, Self) {
+    pub(crate) fn new(pages: Pages, connections_max: usize, deadlines: HttpDeadlines) -> (HttpDoor, Self) {
         let (door, handovers) = HttpDoor::new(connections_max);
         (door, Self { handovers, router: router(pages), deadlines })
     }
 
     /// Serves until `stop` resolves, then refuses handovers, answers those already made and returns, after
     /// [`HttpDeadlines::stop`] at the latest. Needs a tokio runtime with network and time.
-    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+    pub(crate) async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut exchanges = JoinSet::new();
         let mut stop = std::pin::pin!(stop);
         loop {

@@ -21,7 +21,7 @@ const SHARDS: usize = 64;
 /// Only addresses with open connections have an entry, so the maps hold at most as many as the node holds
 /// connections.
 #[derive(Debug)]
-pub struct AddressLimits {
+pub(crate) struct AddressLimits {
     per_address_max: u64,
     /// Chooses the shard and hashes within it; seeded, so that clients cannot aim at one shard.
     hasher: RandomState,
@@ -40,7 +40,7 @@ enum Network {
 
 /// The address already has as many connections as it may.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct AddressFull {
+pub(crate) struct AddressFull {
     /// How many it has.
     pub open: u64,
 }
@@ -48,7 +48,7 @@ pub struct AddressFull {
 /// One connection's share of its address's limit; dropping it gives the share back.
 #[derive(Debug)]
 #[must_use = "the connection stops counting when this is dropped"]
-pub struct AddressPermit {
+pub(crate) struct AddressPermit {
     /// `None`: the limit is off and there is nothing to give back.
     limits: Option<Arc<AddressLimits>>,
     network: Network,
@@ -56,14 +56,14 @@ pub struct AddressPermit {
 
 impl AddressLimits {
     /// Allows `per_address_max` open connections for each address; 0 switches the limit (and its locks) off.
-    pub fn new(per_address_max: u64) -> Arc<Self> {
+    pub(crate) fn new(per_address_max: u64) -> Arc<Self> {
         let hasher = RandomState::new();
         let shards = (0..SHARDS).map(|_| Mutex::new(Counts::with_hasher(hasher.clone()))).collect();
         Arc::new(Self { per_address_max, hasher, shards })
     }
 
     /// Counts one more connection of `address`.
-    pub fn try_acquire(self: &Arc<Self>, address: IpAddr) -> Result<AddressPermit, AddressFull> {
+    pub(crate) fn try_acquire(self: &Arc<Self>, address: IpAddr) -> Result<AddressPermit, AddressFull> {
         let network = Network::of(address);
         if self.per_address_max == 0 {
             return Ok(AddressPermit { limits: None, network });
@@ -80,7 +80,7 @@ impl AddressLimits {
     }
 
     /// How many addresses have open connections (0 while the limit is off).
-    pub fn addresses(&self) -> usize {
+    pub(crate) fn addresses(&self) -> usize {
         self.shards.iter().map(|shard| lock_ignoring_poison(shard).len()).sum()
     }
 
@@ -131,7 +131,7 @@ impl Drop for AddressPermit {
 
 /// Node-wide limit of handshakes per second with a burst of one second's worth: GCRA over one atomic.
 #[derive(Debug)]
-pub struct HandshakeRate {
+pub(crate) struct HandshakeRate {
     origin: Instant,
     /// Time between two handshakes at the full rate, in nanoseconds.
     interval_ns: u64,
@@ -144,7 +144,7 @@ pub struct HandshakeRate {
 /// Whether a handshake may begin now.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[must_use]
-pub enum RateVerdict {
+pub(crate) enum RateVerdict {
     /// Go on.
     Admit,
     /// Refuse with this `Retry-After`.
@@ -156,7 +156,7 @@ pub enum RateVerdict {
 
 impl HandshakeRate {
     /// Allows `per_second` handshakes a second on this node. No limit is no `HandshakeRate` at all.
-    pub fn new(per_second: NonZeroU32, now: Instant) -> Self {
+    pub(crate) fn new(per_second: NonZeroU32, now: Instant) -> Self {
         const SECOND_NS: u64 = 1_000_000_000;
 
         let interval_ns = (SECOND_NS / u64::from(per_second.get())).max(1);
@@ -166,7 +166,7 @@ impl HandshakeRate {
 
     /// Takes one handshake from the schedule. A refused one leaves the schedule as it is, so that a flood cannot lock
     /// everyone out.
-    pub fn try_take(&self, now: Instant) -> RateVerdict {
+    pub(crate) fn try_take(&self, now: Instant) -> RateVerdict {
         let now_ns = u64::try_from(now.saturating_duration_since(self.origin).as_nanos()).unwrap_or(u64::MAX);
         let taken = self.due_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |due_ns| {
             let due_ns = due_ns.max(now_ns);

@@ -13,14 +13,14 @@ use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
 /// Length of a listener's accept queue in connections (the kernel caps it at `net.core.somaxconn`).
-pub const BACKLOG: i32 = 4096;
+pub(crate) const BACKLOG: i32 = 4096;
 
 const BACKOFF_MIN: Duration = Duration::from_millis(5);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
 /// Why the client port could not be opened. All of these end the start; none happens later.
 #[derive(Debug, Error)]
-pub enum ListenError {
+pub(crate) enum ListenError {
     /// Another process, or this one, holds the port.
     #[error(
         "client.listen = {address}: the address is in use; stop the process that holds it or choose another port"
@@ -55,7 +55,7 @@ pub enum ListenError {
 
 /// The listeners of all workers, bound to one address.
 #[derive(Debug)]
-pub struct Listeners {
+pub(crate) struct Listeners {
     /// One for each worker, in no particular order; non-blocking, already listening.
     pub sockets: Vec<TcpListener>,
     /// Where they listen: the configured address with port 0 replaced by the port the kernel chose.
@@ -70,7 +70,7 @@ pub struct Listeners {
 /// the port, and gets the option afterwards.
 ///
 /// Accepted sockets inherit `TCP_NODELAY` from these on Linux: one system call less per connection.
-pub fn bind(address: SocketAddr, workers: usize) -> Result<Listeners, ListenError> {
+pub(crate) fn bind(address: SocketAddr, workers: usize) -> Result<Listeners, ListenError> {
     let first = open(address)?;
     first.bind(&address.into()).map_err(|e| ListenError::new(address, "bind", e))?;
     let bound = first
@@ -124,7 +124,7 @@ impl ListenError {
 
 /// What a failed `accept` means for the listener it failed on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum AcceptFault {
+pub(crate) enum AcceptFault {
     /// The accept queue is empty: wait for the next readable edge.
     Empty,
     /// Only the connection that was to be accepted is gone: accept the next one at once.
@@ -138,7 +138,7 @@ pub enum AcceptFault {
 impl AcceptFault {
     /// Sorts an error of `accept`. What Linux documents as "already-pending network errors on the new socket"
     /// counts as [`AcceptFault::Connection`], and so does anything unheard of: a listener must outlive odd peers.
-    pub fn of(error: &io::Error) -> Self {
+    pub(crate) fn of(error: &io::Error) -> Self {
         match Errno::from_io_error(error) {
             Some(Errno::AGAIN) => Self::Empty,
             Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Self::Exhausted,
@@ -153,7 +153,7 @@ impl AcceptFault {
 /// The listener is edge-triggered, and the connections that could not be accepted make no new edge: whoever pauses
 /// must accept again when the pause is over, event or not.
 #[derive(Debug, Default)]
-pub struct AcceptBackoff {
+pub(crate) struct AcceptBackoff {
     /// Length of the last pause; zero while all is well.
     pause: Duration,
     resume_at: Option<Instant>,
@@ -161,12 +161,12 @@ pub struct AcceptBackoff {
 
 impl AcceptBackoff {
     /// A listener without trouble.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Notes an [`AcceptFault::Exhausted`]; returns when to accept again.
-    pub fn handle_exhausted(&mut self, now: Instant) -> Instant {
+    pub(crate) fn handle_exhausted(&mut self, now: Instant) -> Instant {
         self.pause = (self.pause * 2).clamp(BACKOFF_MIN, BACKOFF_MAX);
         let resume_at = now + self.pause;
         self.resume_at = Some(resume_at);
@@ -174,22 +174,22 @@ impl AcceptBackoff {
     }
 
     /// Notes an accepted connection: the next trouble starts again at the shortest pause.
-    pub fn handle_accepted(&mut self) {
+    pub(crate) fn handle_accepted(&mut self) {
         *self = Self::default();
     }
 
     /// Whether the listener must not be asked yet.
-    pub fn is_paused(&self, now: Instant) -> bool {
+    pub(crate) fn is_paused(&self, now: Instant) -> bool {
         self.resume_at.is_some_and(|at| now < at)
     }
 
     /// When to accept again without waiting for an event; `None` while nothing is owed.
-    pub fn resume_at(&self) -> Option<Instant> {
+    pub(crate) fn resume_at(&self) -> Option<Instant> {
         self.resume_at
     }
 
     /// Takes the debt of a pause that is over: true once, when the caller has to accept now.
-    pub fn try_resume(&mut self, now: Instant) -> bool {
+    pub(crate) fn try_resume(&mut self, now: Instant) -> bool {
         let due = self.resume_at.is_some_and(|at| now >= at);
         if due {
             self.resume_at = None;

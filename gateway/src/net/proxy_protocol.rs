@@ -13,14 +13,11 @@ use ipnet::IpNet;
 use thiserror::Error;
 
 /// Longest version 1 line with its CR LF, in bytes (section 2.1).
-pub const V1_BYTES_MAX: usize = 107;
+pub(crate) const V1_BYTES_MAX: usize = 107;
 
 /// Longest version 2 header accepted, TLVs included, in bytes: what fits the smallest TCP segment a host must take.
 /// The format would allow 65,551; real senders with TLS and unique-id TLVs stay below 400.
-pub const V2_BYTES_MAX: usize = 536;
-
-/// More than this never needs to be buffered before [`parse`] answers with something else than `Incomplete`.
-pub const HEADER_BYTES_MAX: usize = V2_BYTES_MAX;
+pub(crate) const V2_BYTES_MAX: usize = 536;
 
 const V1_START: &[u8] = b"PROXY ";
 const V2_SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -28,7 +25,7 @@ const V2_FIXED_BYTES: usize = 16;
 
 /// How far a header is understood.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Progress {
+pub(crate) enum Progress {
     /// Right so far: call again with the same bytes and more.
     Incomplete,
     /// The header is whole.
@@ -43,7 +40,7 @@ pub enum Progress {
 
 /// Which rule a header breaks. The peer is the operator's own proxy: each is a misconfiguration worth its name.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
-pub enum ProxyError {
+pub(crate) enum ProxyError {
     /// Neither version's signature.
     #[error(
         "the trusted proxy sent no PROXY protocol header; turn it on there (send-proxy), or drop the proxy from \
@@ -88,32 +85,11 @@ pub enum ProxyError {
     V2TooLong,
 }
 
-impl ProxyError {
-    /// Name for a metric label.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::V1TooLong => "v1_too_long",
-            Self::V1LineEnd => "v1_line_end",
-            Self::V1Words => "v1_words",
-            Self::V1Family => "v1_family",
-            Self::V1Address => "v1_address",
-            Self::V1Port => "v1_port",
-            Self::V2Version => "v2_version",
-            Self::V2Command => "v2_command",
-            Self::V2Family => "v2_family",
-            Self::V2Transport => "v2_transport",
-            Self::V2TooShort => "v2_too_short",
-            Self::V2TooLong => "v2_too_long",
-        }
-    }
-}
-
 /// Reads the header at the start of `bytes`, which may hold any number of bytes beyond it.
 ///
 /// Wrong bytes are refused as soon as they are seen where the signature is concerned, so that a client that speaks
 /// HTTP or TLS is not kept waiting; the rest is judged when the header is whole.
-pub fn parse(bytes: &[u8]) -> Result<Progress, ProxyError> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Progress, ProxyError> {
     if starts_alike(bytes, V2_SIGNATURE) {
         return parse_v2(bytes);
     }
@@ -246,23 +222,18 @@ fn v2_source(family_transport: u8, body: &[u8]) -> Result<Option<SocketAddr>, Pr
 
 /// The peers whose PROXY header is believed.
 #[derive(Clone, Debug, Default)]
-pub struct Trusted {
+pub(crate) struct Trusted {
     nets: Vec<IpNet>,
 }
 
 impl Trusted {
     /// Trusts the peers in `cidrs`. An IPv4-mapped IPv6 network (`::ffff:10.0.0.0/104`) is the IPv4 one.
-    pub fn new(cidrs: &[IpNet]) -> Self {
+    pub(crate) fn new(cidrs: &[IpNet]) -> Self {
         Self { nets: cidrs.iter().copied().map(canonical_net).collect() }
     }
 
-    /// Whether nobody is trusted: the protocol is off.
-    pub fn is_empty(&self) -> bool {
-        self.nets.is_empty()
-    }
-
     /// Whether `peer` is in one of the networks; an IPv4-mapped address, as a dual-stack socket gives it, is IPv4.
-    pub fn contains(&self, peer: IpAddr) -> bool {
+    pub(crate) fn contains(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
         self.nets.iter().any(|net| net.contains(&peer))
     }

@@ -10,10 +10,10 @@ mod failure;
 mod reload;
 mod session;
 
-pub use certificate::{Certificates, TlsFileError, TlsFiles};
-pub use failure::TlsFailure;
-pub use reload::{ReloadOutcome, TlsReloader};
-pub use session::{SHORT_READ_BYTES, TlsSession};
+pub(crate) use certificate::{Certificates, TlsFileError, TlsFiles};
+pub(crate) use failure::TlsFailure;
+pub(crate) use reload::TlsReloader;
+pub(crate) use session::TlsSession;
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use thiserror::Error;
 /// The provider could not be set up: a machine without random numbers, or a build that lost its cipher suites.
 #[derive(Debug, Error)]
 #[error("client.tls: {0}")]
-pub struct TlsSetupError(#[from] rustls::Error);
+pub(crate) struct TlsSetupError(#[from] rustls::Error);
 
 /// Builds the configuration all connections of the client port share.
 ///
@@ -34,7 +34,7 @@ pub struct TlsSetupError(#[from] rustls::Error);
 ///   the server keeps nothing per session. The ticket key lives in this process and rotates every six hours.
 /// - No early data: an upgrade request replayed by an attacker would be a second connection.
 /// - ALPN offers `http/1.1` only; a client that insists on `h2` is told so instead of failing later.
-pub fn server_config(certificates: Arc<Certificates>) -> Result<Arc<ServerConfig>, TlsSetupError> {
+pub(crate) fn server_config(certificates: Arc<Certificates>) -> Result<Arc<ServerConfig>, TlsSetupError> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()

@@ -30,7 +30,7 @@ use crate::net::tls::TlsSession;
 
 /// One client's connection.
 #[derive(Debug)]
-pub enum Transport {
+pub(crate) enum Transport {
     /// Bytes as they are.
     Plain(TcpStream),
     /// TLS; boxed, because its state is some 30 times the size of a socket.
@@ -39,7 +39,7 @@ pub enum Transport {
 
 /// A socket with its TLS session.
 #[derive(Debug)]
-pub struct TlsStream {
+pub(crate) struct TlsStream {
     socket: TcpStream,
     session: TlsSession,
     write_side: WriteSide,
@@ -58,7 +58,11 @@ impl Transport {
     /// Starts TLS on an accepted socket. `received` are bytes already read from it: what followed a PROXY header.
     ///
     /// Errors as [`Self::try_read`] does.
-    pub fn with_tls(socket: TcpStream, config: &Arc<ServerConfig>, received: &[u8]) -> io::Result<Self> {
+    pub(crate) fn with_tls(
+        socket: TcpStream,
+        config: &Arc<ServerConfig>,
+        received: &[u8],
+    ) -> io::Result<Self> {
         let session = TlsSession::new(config)?;
         let mut stream = Box::new(TlsStream { socket, session, write_side: WriteSide::Open });
         stream.session.feed(&mut stream.socket, received)?;
@@ -68,11 +72,10 @@ impl Transport {
     /// Reads into `buf` (not empty). `Ok(0)` is the end of the stream.
     ///
     /// Errors: `WouldBlock`, whatever the socket says, and for TLS `InvalidData` with a
-    /// [`TlsFailure`](crate::net::tls::TlsFailure) inside. For TLS `buf` should hold
-    /// [`SHORT_READ_BYTES`](crate::net::tls::SHORT_READ_BYTES) or more; its content beyond the returned length is
-    /// scratch.
+    /// [`TlsFailure`](crate::net::tls::TlsFailure) inside. For TLS `buf` should hold 36 KiB or
+    /// more (smaller ones cost a system call for each 4 KiB), and its content beyond the returned length is scratch.
     #[inline]
-    pub fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => socket.read(buf),
             Self::Tls(stream) => stream.session.try_read(&mut stream.socket, buf),
@@ -82,7 +85,7 @@ impl Transport {
     /// Whether another read may bring something without a new event, after a read that returned `read` bytes into a
     /// buffer of `capacity`. A plain socket that fills less than the buffer is drained.
     #[inline]
-    pub fn has_more(&self, read: usize, capacity: usize) -> bool {
+    pub(crate) fn has_more(&self, read: usize, capacity: usize) -> bool {
         match self {
             Self::Plain(_) => read == capacity,
             Self::Tls(stream) => stream.session.has_more(),
@@ -92,7 +95,7 @@ impl Transport {
     /// Writes from the front of `buf`; returns how many bytes were taken. TLS may hold up to 32 KiB of what it took
     /// ([`Self::wants_write`]).
     #[inline]
-    pub fn try_write(&mut self, buf: &[u8]) -> io::Result<usize> {
+    pub(crate) fn try_write(&mut self, buf: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => socket.write(buf),
             Self::Tls(stream) => stream.session.try_write(&mut stream.socket, buf),
@@ -101,7 +104,7 @@ impl Transport {
 
     /// Whether bytes that were taken (or a FIN that was asked for) still wait for the socket. Never for plain ones.
     #[inline]
-    pub fn wants_write(&self) -> bool {
+    pub(crate) fn wants_write(&self) -> bool {
         match self {
             Self::Plain(_) => false,
             Self::Tls(stream) => stream.session.wants_write(),
@@ -110,7 +113,7 @@ impl Transport {
 
     /// Gives the socket what waits; a full socket is no error. Nothing to do for plain ones.
     #[inline]
-    pub fn try_flush(&mut self) -> io::Result<()> {
+    pub(crate) fn try_flush(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(_) => Ok(()),
             Self::Tls(stream) => stream.try_flush(),
@@ -119,22 +122,13 @@ impl Transport {
 
     /// Whether the connection is encrypted.
     #[inline]
-    pub fn is_tls(&self) -> bool {
+    pub(crate) fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
-    }
-
-    /// Whether a TLS handshake is still going on.
-    #[inline]
-    pub fn is_handshaking(&self) -> bool {
-        match self {
-            Self::Plain(_) => false,
-            Self::Tls(stream) => stream.session.is_handshaking(),
-        }
     }
 
     /// Ends the direction towards the client: FIN, after a `close_notify` for TLS. If the socket is full, the rest
     /// happens in [`Self::try_flush`]. Reading goes on. Calling it again, or after the client has gone, does nothing.
-    pub fn shutdown_write(&mut self) -> io::Result<()> {
+    pub(crate) fn shutdown_write(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(socket) => shutdown(socket),
             Self::Tls(stream) => {
@@ -148,7 +142,7 @@ impl Transport {
     }
 
     /// The socket itself, for options and addresses; reading or writing it directly would break TLS.
-    pub fn socket(&self) -> &TcpStream {
+    pub(crate) fn socket(&self) -> &TcpStream {
         match self {
             Self::Plain(socket) => socket,
             Self::Tls(stream) => &stream.socket,
@@ -156,7 +150,7 @@ impl Transport {
     }
 
     /// Takes the transport apart for another event loop. Deregister it first.
-    pub fn into_parts(self) -> (TcpStream, Option<TlsSession>) {
+    pub(crate) fn into_parts(self) -> (TcpStream, Option<TlsSession>) {
         match self {
             Self::Plain(socket) => (socket, None),
             Self::Tls(stream) => {

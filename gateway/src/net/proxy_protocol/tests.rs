@@ -150,7 +150,7 @@ fn what_is_no_header_is_refused_at_the_first_wrong_byte() {
 fn no_header_needs_more_than_the_bound_to_be_judged() {
     for (header, _) in valid_headers() {
         let mut flood = header[..header.len() - 1].to_vec();
-        flood.resize(HEADER_BYTES_MAX, b'x');
+        flood.resize(V2_BYTES_MAX, b'x');
         assert_ne!(parse(&flood), Ok(Progress::Incomplete), "{}", header.escape_ascii());
     }
 }
@@ -187,6 +187,5 @@ fn a_wide_ipv6_network_does_not_take_in_ipv4() {
 
 #[test]
 fn nobody_is_trusted_by_default() {
-    assert!(Trusted::default().is_empty());
     assert!(!Trusted::default().contains("127.0.0.1".parse().unwrap()));
 }

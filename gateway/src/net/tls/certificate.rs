@@ -21,7 +21,7 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Where certificate and key lie.
 #[derive(Clone, Debug)]
-pub struct TlsFiles {
+pub(crate) struct TlsFiles {
     /// `client.tls.cert_file`: the certificate and the chain up to, not including, the root; PEM, leaf first.
     pub cert_file: PathBuf,
     /// `client.tls.key_file`: the key; PEM, PKCS#8, PKCS#1 or SEC1, not encrypted.
@@ -30,7 +30,7 @@ pub struct TlsFiles {
 
 /// Why a pair cannot be used. Names the key of the configuration and the file, never what is in the key.
 #[derive(Debug, Error)]
-pub enum TlsFileError {
+pub(crate) enum TlsFileError {
     /// The file cannot be read.
     #[error("{key} = {}: {source}", path.display())]
     Unreadable {
@@ -94,7 +94,7 @@ pub enum TlsFileError {
 
 /// The certificate that new handshakes get. A connection keeps what its handshake used; an exchange drops nobody.
 #[derive(Debug)]
-pub struct Certificates {
+pub(crate) struct Certificates {
     current: ArcSwap<Loaded>,
     reloaded_total: AtomicU64,
     failed_total: AtomicU64,
@@ -123,17 +123,17 @@ impl Certificates {
     }
 
     /// When the certificate in use expires; `None` if its validity cannot be read.
-    pub fn not_after(&self) -> Option<SystemTime> {
+    pub(crate) fn not_after(&self) -> Option<SystemTime> {
         self.current.load().not_after
     }
 
     /// How many times the pair was exchanged since the start.
-    pub fn reloaded_total(&self) -> u64 {
+    pub(crate) fn reloaded_total(&self) -> u64 {
         self.reloaded_total.load(Ordering::Relaxed)
     }
 
     /// How many times changed files could not be used since the start; once for each change.
-    pub fn failed_total(&self) -> u64 {
+    pub(crate) fn failed_total(&self) -> u64 {
         self.failed_total.load(Ordering::Relaxed)
     }
 

@@ -5,9 +5,9 @@ use std::io;
 use rustls::{AlertDescription, Error, InvalidMessage, PeerIncompatible};
 use thiserror::Error;
 
-/// A TLS failure, carried inside the `io::Error` of a transport call; get it with [`TlsFailure::of`].
+/// A TLS failure, carried inside the `io::Error` of a transport call (`error.get_ref()`, downcast).
 #[derive(Clone, Debug, Error, PartialEq)]
-pub enum TlsFailure {
+pub(crate) enum TlsFailure {
     /// The first bytes are no TLS record: `http://` or `ws://` on a port that speaks TLS, or a scanner.
     #[error("the client does not speak TLS (http:// or ws:// on a TLS port?)")]
     NotTls,
@@ -23,24 +23,6 @@ pub enum TlsFailure {
     /// A record that is malformed, does not decrypt or does not belong here.
     #[error("TLS protocol violation: {0}")]
     Violation(Error),
-}
-
-impl TlsFailure {
-    /// The failure inside an error that a transport call returned; `None` for errors of the socket itself.
-    pub fn of(error: &io::Error) -> Option<&Self> {
-        error.get_ref()?.downcast_ref()
-    }
-
-    /// Name for a metric label.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::NotTls => "not_tls",
-            Self::NothingInCommon(_) => "nothing_in_common",
-            Self::NoHttp1 => "no_http1",
-            Self::RefusedByClient(_) => "refused_by_client",
-            Self::Violation(_) => "violation",
-        }
-    }
 }
 
 impl From<Error> for TlsFailure {

@@ -16,7 +16,7 @@ use super::{Certificates, TlsFileError, TlsFiles};
 /// can be replaced: rewritten in place, renamed over, or behind the double symbolic link by which Kubernetes updates a
 /// mounted secret. Only a keyed hash of the content is kept.
 #[derive(Debug)]
-pub struct TlsReloader {
+pub(crate) struct TlsReloader {
     files: TlsFiles,
     certificates: Arc<Certificates>,
     hasher: RandomState,
@@ -26,7 +26,7 @@ pub struct TlsReloader {
 
 /// What a look at the files led to.
 #[derive(Debug)]
-pub enum ReloadOutcome {
+pub(crate) enum ReloadOutcome {
     /// The files are as they were at the last look; a fault they had then was reported then.
     Unchanged,
     /// New handshakes get the new certificate.
@@ -37,7 +37,7 @@ pub enum ReloadOutcome {
 
 impl TlsReloader {
     /// Loads the pair for the first time and prepares to watch its files; any fault ends the start.
-    pub fn load(files: TlsFiles) -> Result<(Arc<Certificates>, Self), TlsFileError> {
+    pub(crate) fn load(files: TlsFiles) -> Result<(Arc<Certificates>, Self), TlsFileError> {
         let hasher = RandomState::new();
         let content = Content::read(&files)?;
         let seen = Some(hasher.hash_one(content.parts()));
@@ -46,7 +46,7 @@ impl TlsReloader {
     }
 
     /// Looks at the files every `interval` and whenever `on_demand` is notified; runs until it is dropped.
-    pub async fn run(mut self, interval: Duration, on_demand: Arc<Notify>) {
+    pub(crate) async fn run(mut self, interval: Duration, on_demand: Arc<Notify>) {
         let mut ticks = time::interval(interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -66,7 +66,7 @@ impl TlsReloader {
     }
 
     /// Looks at the files once.
-    pub fn look(&mut self) -> ReloadOutcome {
+    pub(crate) fn look(&mut self) -> ReloadOutcome {
         let read = Content::read(&self.files);
         let hash = read.as_ref().ok().map(|content| self.hasher.hash_one(content.parts()));
         if self.seen == hash {

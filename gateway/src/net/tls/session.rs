@@ -20,7 +20,7 @@ const RECORD_BYTES_MAX: usize = 18 * 1024;
 const LIBRARY_READ_BYTES: usize = 4 * 1024;
 
 /// Reads into a buffer of fewer bytes than this take one more copy and a system call for each 4 KiB.
-pub const SHORT_READ_BYTES: usize = 2 * RECORD_BYTES_MAX;
+const SHORT_READ_BYTES: usize = 2 * RECORD_BYTES_MAX;
 
 /// Told to a client that speaks plain HTTP, before the connection ends.
 const PLAIN_HTTP_ANSWER: &[u8] =
@@ -29,7 +29,7 @@ const PLAIN_HTTP_ANSWER: &[u8] =
 
 /// The server's side of one TLS connection.
 #[derive(Debug)]
-pub struct TlsSession {
+pub(crate) struct TlsSession {
     rustls: ServerConnection,
     /// Where the last read left the socket and the session.
     more: More,
@@ -44,7 +44,7 @@ enum More {
 
 impl TlsSession {
     /// A session that waits for the client's hello.
-    pub fn new(config: &Arc<ServerConfig>) -> Result<Self, TlsFailure> {
+    pub(crate) fn new(config: &Arc<ServerConfig>) -> Result<Self, TlsFailure> {
         let mut rustls = ServerConnection::new(Arc::clone(config))?;
         rustls.set_buffer_limit(Some(UNSENT_BYTES_MAX));
         Ok(Self { rustls, more: More::Perhaps })
@@ -55,7 +55,7 @@ impl TlsSession {
     /// `Ok(0)` is the end: a `close_notify`, or the socket's end without one, which means the same here because a
     /// WebSocket has its own close. `WouldBlock` is only ever what the socket itself said. [`TlsFailure`]s come as
     /// `InvalidData`; the alert that tells the client has been sent by then.
-    pub fn try_read(&mut self, socket: &mut (impl Read + Write), buf: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn try_read(&mut self, socket: &mut (impl Read + Write), buf: &mut [u8]) -> io::Result<usize> {
         self.more = More::Perhaps;
         loop {
             match self.rustls.reader().read(buf) {
@@ -77,7 +77,7 @@ impl TlsSession {
     }
 
     /// Whether another [`Self::try_read`] may bring something although no event has come.
-    pub fn has_more(&self) -> bool {
+    pub(crate) fn has_more(&self) -> bool {
         self.more == More::Perhaps
     }
 
@@ -86,7 +86,7 @@ impl TlsSession {
     /// Less than all, or `WouldBlock`, means that the socket is full: call [`Self::try_flush`] at its next writable
     /// event, then go on. What was taken may still wait here ([`Self::wants_write`]), at most 32 KiB of it. Nothing is
     /// taken before the handshake is over.
-    pub fn try_write(&mut self, socket: &mut impl Write, buf: &[u8]) -> io::Result<usize> {
+    pub(crate) fn try_write(&mut self, socket: &mut impl Write, buf: &[u8]) -> io::Result<usize> {
         if self.rustls.is_handshaking() {
             return Err(ErrorKind::WouldBlock.into());
         }
@@ -105,13 +105,13 @@ impl TlsSession {
     }
 
     /// Whether records wait for the socket to take them.
-    pub fn wants_write(&self) -> bool {
+    pub(crate) fn wants_write(&self) -> bool {
         self.rustls.wants_write()
     }
 
     /// Writes waiting records until none is left or the socket is full (which is no error: see
     /// [`Self::wants_write`]).
-    pub fn try_flush(&mut self, socket: &mut impl Write) -> io::Result<()> {
+    pub(crate) fn try_flush(&mut self, socket: &mut impl Write) -> io::Result<()> {
         while self.rustls.wants_write() {
             match self.rustls.write_tls(socket) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
@@ -124,18 +124,13 @@ impl TlsSession {
         Ok(())
     }
 
-    /// Whether the handshake is not over yet.
-    pub fn is_handshaking(&self) -> bool {
-        self.rustls.is_handshaking()
-    }
-
     /// Queues the `close_notify` that ends this direction; nothing can be written after it.
-    pub fn close_notify(&mut self) {
+    pub(crate) fn close_notify(&mut self) {
         self.rustls.send_close_notify();
     }
 
     /// Takes bytes that were read from the socket before TLS began: what follows a PROXY header.
-    pub fn feed(&mut self, socket: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn feed(&mut self, socket: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() && self.rustls.read_tls(&mut bytes)? > 0 {
             self.process(socket)?;
         }

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use rustls::{ClientConfig, HandshakeKind, ServerConfig};
 use tokio::sync::Notify;
 
+use super::reload::ReloadOutcome;
 use super::testing::*;
 use super::*;
 
