@@ -49,7 +49,7 @@ pub(crate) enum Command {
 
 #[derive(Args, Debug)]
 pub(crate) struct CommonArgs {
-    /// Server and path, for example ws://127.0.0.1:8000/echo. wss:// is not supported.
+    /// Server and path, for example ws://127.0.0.1:8000/echo. With wss:// the server's certificate is not verified.
     #[arg(long)]
     pub(crate) url: Target,
     /// Loopback addresses to connect from in turn: one has some 28,000 ports [example: 127.0.0.1-127.0.0.20].
@@ -320,7 +320,7 @@ mod tests {
     fn faults_are_refused() {
         for line in [
             "echo",
-            "echo --url wss://127.0.0.1/",
+            "echo --url http://127.0.0.1/",
             "echo --url ws://127.0.0.1/ --connections 0",
             "echo --url ws://127.0.0.1/ --duration 5",
             "echo --url ws://127.0.0.1/ --size 1XB",

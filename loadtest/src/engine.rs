@@ -10,12 +10,17 @@ mod deadlines;
 mod dial;
 mod receive;
 mod timer;
+mod transport;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::event::Event;
+use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tidegate_wire::client::{ClientRequest, ResponseParser};
 use tidegate_wire::decode::{Limits, Role, Shared};
 use tidegate_wire::pool::{BufferPool, PoolConfig};
@@ -26,10 +31,11 @@ pub(crate) use self::connection::Ending;
 use self::connection::{Connection, Flushed, Reading, Sent, Stage};
 use self::deadlines::Deadlines;
 use self::timer::Timer;
+use self::transport::Transport;
 use crate::clock::Nanos;
 use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::target::{SourceRange, Target};
+use crate::target::{Scheme, SourceRange, Target};
 
 /// A place for one connection at a time, numbered from 0.
 pub(crate) type Lane = usize;
@@ -85,6 +91,8 @@ pub(crate) struct Engine {
     timer: Timer,
     lanes: Vec<Option<Connection>>,
     targets: Vec<Target>,
+    /// `None`: no target needs it.
+    tls: Option<Arc<ClientConfig>>,
     sources: Option<SourceRange>,
     shared: Shared,
     inbuf: Box<[u8]>,
@@ -128,6 +136,8 @@ impl Engine {
             what: "asking the system for randomness",
             source: io::Error::other(error.to_string()),
         })?;
+        let needs_tls = setup.targets.iter().any(|target| target.scheme == Scheme::Tls);
+        let tls = if needs_tls { Some(transport::client_config().map_err(tls_failure)?) } else { None };
         let mut lanes = Vec::new();
         lanes.resize_with(setup.lanes, || None);
         Ok(Self {
@@ -135,6 +145,7 @@ impl Engine {
             timer,
             lanes,
             targets: setup.targets,
+            tls,
             sources: setup.sources,
             shared: Shared::new(Role::Client, limits, pool),
             inbuf: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
@@ -208,7 +219,7 @@ impl Engine {
     /// TCP has connected, or failed to. True if the connection is still there.
     fn connected(&mut self, lane: Lane, now: Nanos, load: &mut impl Load) -> bool {
         let Some(connection) = &mut self.lanes[lane] else { return false };
-        if let Some(error) = connection.socket.take_error().unwrap_or_else(Some) {
+        if let Some(error) = connection.transport.socket().take_error().unwrap_or_else(Some) {
             self.end(lane, Ending::Unreachable(error.to_string()), now, load);
             return false;
         }
@@ -236,6 +247,7 @@ impl Engine {
                 Some(Ok(0)) => connection.ending(Ok(())),
                 Some(Err(error)) => connection.ending(Err(error)),
                 Some(Ok(count)) => {
+                    let short_read_drains = connection.transport.is_drained_by_short_read();
                     let was_closing = connection.closed_with.is_some();
                     let input = &mut self.inbuf[..count];
                     let received = receive::receive(
@@ -252,7 +264,7 @@ impl Engine {
                     }
                     match received {
                         Err(violation) => violation,
-                        Ok(()) if count == self.inbuf.len() || ending => continue,
+                        Ok(()) if count == self.inbuf.len() || ending || !short_read_drains => continue,
                         Ok(()) => return,
                     }
                 }
@@ -363,7 +375,11 @@ impl Engine {
             }
         };
         self.opening.start(now, lane, turn);
-        self.lanes[lane] = Some(Connection::new(socket, parser, request, turn));
+        let transport = match &self.tls {
+            Some(config) if target.scheme == Scheme::Tls => tls_transport(socket, config, target)?,
+            Some(_) | None => Transport::Plain(socket),
+        };
+        self.lanes[lane] = Some(Connection::new(transport, parser, request, turn));
         Ok(())
     }
 
@@ -378,9 +394,24 @@ impl Engine {
             Goodbye::Fin => self.end(lane, Ending::Ours, now, load),
             Goodbye::Reset => {
                 // Without lingering the kernel sends RST and forgets the connection; if it cannot be set, FIN does.
-                let _ = socket2::SockRef::from(&connection.socket).set_linger(Some(Duration::ZERO));
+                let _ =
+                    socket2::SockRef::from(connection.transport.socket()).set_linger(Some(Duration::ZERO));
                 self.end(lane, Ending::Ours, now, load);
             }
         }
     }
+}
+
+fn tls_transport(
+    socket: TcpStream,
+    config: &Arc<ClientConfig>,
+    target: &Target,
+) -> Result<Transport, Failure> {
+    let name = ServerName::try_from(target.host_name().to_owned())
+        .map_err(|error| Failure::Usage(format!("{}: {error}", target.host_name())))?;
+    Transport::tls(socket, Arc::clone(config), name).map_err(tls_failure)
+}
+
+fn tls_failure(error: rustls::Error) -> Failure {
+    Failure::System { what: "setting up TLS", source: io::Error::other(error) }
 }

@@ -1,4 +1,4 @@
-//! Where to connect: a `ws://` URL, and the source addresses to connect from.
+//! Where to connect: a `ws://` or `wss://` URL, and the source addresses to connect from.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
@@ -12,6 +12,16 @@ pub(crate) struct Target {
     /// Request target: path and query.
     pub(crate) path: String,
     pub(crate) address: SocketAddr,
+    pub(crate) scheme: Scheme,
+}
+
+/// What is under WebSocket.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Scheme {
+    /// `ws://`: TCP.
+    Plain,
+    /// `wss://`: TLS.
+    Tls,
 }
 
 impl Target {
@@ -19,19 +29,21 @@ impl Target {
     pub(crate) fn with_path(&self, path: &str) -> Self {
         Self { path: path.to_owned(), ..self.clone() }
     }
+
+    /// The host without its port, as certificates name it.
+    pub(crate) fn host_name(&self) -> &str {
+        let name = split_port(&self.host).map_or(self.host.as_str(), |(name, _)| name);
+        name.trim_start_matches('[').trim_end_matches(']')
+    }
 }
 
 impl FromStr for Target {
     type Err = String;
 
     fn from_str(url: &str) -> Result<Self, String> {
-        let rest = match url.split_once("://") {
-            Some(("ws", rest)) => rest,
-            Some(("wss", _)) => {
-                return Err("wss:// is not supported: this load generator speaks plain ws:// only. Put the \
-                            load on the server's plain port, or use another tool for TLS"
-                    .to_owned());
-            }
+        let (scheme, default_port, rest) = match url.split_once("://") {
+            Some(("ws", rest)) => (Scheme::Plain, 80, rest),
+            Some(("wss", rest)) => (Scheme::Tls, 443, rest),
             _ => return Err(format!("a URL like ws://127.0.0.1:8000/echo is expected, not `{url}`")),
         };
         let (host, path) = match rest.find(['/', '?']) {
@@ -42,21 +54,30 @@ impl FromStr for Target {
         if path.bytes().any(|byte| byte <= b' ' || byte >= 0x7f || byte == b'#') {
             return Err(format!("the path `{path}` must be percent-encoded ASCII without a fragment"));
         }
-        let has_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
-        let with_port = if has_port { host.to_owned() } else { format!("{host}:80") };
+        let with_port =
+            if split_port(host).is_some() { host.to_owned() } else { format!("{host}:{default_port}") };
         let address = with_port
             .to_socket_addrs()
             .map_err(|error| format!("the host in `{url}` cannot be resolved: {error}"))?
             .next()
             .ok_or_else(|| format!("the host in `{url}` has no address"))?;
-        Ok(Self { host: host.to_owned(), path, address })
+        Ok(Self { host: host.to_owned(), path, address, scheme })
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ws://{}{}", self.host, self.path)
+        let scheme = match self.scheme {
+            Scheme::Plain => "ws",
+            Scheme::Tls => "wss",
+        };
+        write!(f, "{scheme}://{}{}", self.host, self.path)
     }
+}
+
+/// The colons of an IPv6 address stand in brackets.
+fn split_port(host: &str) -> Option<(&str, &str)> {
+    host.rsplit_once(':').filter(|(_, port)| !port.contains(']'))
 }
 
 /// IPv4 addresses to bind before connecting, taken in turn. One address has some 28,000 ports towards one server; loopback has
@@ -113,8 +134,19 @@ mod tests {
     }
 
     #[test]
-    fn other_schemes_are_refused_and_tls_says_why() {
-        assert!("wss://127.0.0.1:1/".parse::<Target>().unwrap_err().contains("not supported"));
+    fn tls_has_its_own_port_and_a_name_without_one() {
+        let target: Target = "wss://127.0.0.1/a".parse().unwrap();
+        assert_eq!((target.scheme, target.address.port()), (Scheme::Tls, 443));
+        assert_eq!(target.to_string(), "wss://127.0.0.1/a");
+        for (url, name) in
+            [("wss://[::1]:9/", "::1"), ("ws://[::1]", "::1"), ("ws://127.0.0.1:8/", "127.0.0.1")]
+        {
+            assert_eq!(url.parse::<Target>().unwrap().host_name(), name);
+        }
+    }
+
+    #[test]
+    fn other_schemes_are_refused() {
         assert!("http://127.0.0.1/".parse::<Target>().unwrap_err().contains("ws://"));
         assert!("127.0.0.1:80".parse::<Target>().is_err());
         assert!("ws://127.0.0.1/a b".parse::<Target>().is_err());

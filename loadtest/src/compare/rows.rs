@@ -18,7 +18,7 @@ use crate::scenario::fanout::{self, FanoutPlan};
 use crate::scenario::handshake::{self, HandshakePlan};
 use crate::scenario::idle::{self, IdlePlan};
 use crate::scenario::{Bounds, Common, Messages};
-use crate::target::Target;
+use crate::target::{Scheme, Target};
 
 /// A row, by the name that `--rows` takes.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -167,7 +167,12 @@ impl RowName {
     pub(super) fn run(self, address: SocketAddr, pid: u32, duration: Duration) -> Result<Report, Failure> {
         let bounds = Bounds { warmup: WARMUP, duration, count: u64::MAX };
         let on = |path: &str| Common {
-            target: Target { host: address.to_string(), path: path.to_owned(), address },
+            target: Target {
+                host: address.to_string(),
+                path: path.to_owned(),
+                address,
+                scheme: Scheme::Plain,
+            },
             sources: None,
             pid: Some(pid),
             progress: Progress::silent(),

@@ -25,7 +25,7 @@ pub(crate) enum SocketSize {
     /// What the system gives: on loopback, megabytes.
     #[default]
     System,
-    /// A small window and segments as on Ethernet: a client that does not read is felt by the server after some 100 KiB.
+    /// A small window and smaller segments: a client that does not read is felt by the server after a few 100 KiB.
     Small,
 }
 

@@ -3,15 +3,16 @@
 //! Place in the data path: `engine.rs` reads into its own buffer and gives the bytes to the connection's parser or decoder.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io;
 
-use mio::net::TcpStream;
 use tidegate_wire::client::ResponseParser;
 use tidegate_wire::decode::Decoder;
 
+use super::transport::Transport;
+
 /// An open or opening connection.
 pub(super) struct Connection {
-    pub(super) socket: TcpStream,
+    pub(super) transport: Transport,
     pub(super) stage: Stage,
     pub(super) decoder: Decoder,
     pub(super) reading: Reading,
@@ -92,13 +93,13 @@ pub(crate) enum Ending {
 impl Connection {
     /// A connection that is being made; `request` goes out once it is.
     pub(super) fn new(
-        socket: TcpStream,
+        transport: Transport,
         parser: Option<ResponseParser>,
         request: Vec<u8>,
         generation: u32,
     ) -> Self {
         Self {
-            socket,
+            transport,
             stage: Stage::Connecting { parser },
             decoder: Decoder::new(),
             reading: Reading::On,
@@ -126,6 +127,8 @@ impl Connection {
 
     /// The socket is writable: sends what was kept.
     pub(super) fn flush(&mut self) -> Flushed {
+        // A failure shows again when reading, with what the server said before it.
+        let _ = self.transport.flush();
         if self.outbox.is_empty() {
             return Flushed::Before;
         }
@@ -145,7 +148,7 @@ impl Connection {
     fn write(&mut self, bytes: &[u8]) -> usize {
         let mut taken = 0;
         while taken < bytes.len() {
-            match self.socket.write(&bytes[taken..]) {
+            match self.transport.write(&bytes[taken..]) {
                 Ok(count) => taken += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -161,7 +164,7 @@ impl Connection {
     /// Reads once. `None`: nothing there.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
         loop {
-            match self.socket.read(buffer) {
+            match self.transport.read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
                 result => return Some(result),

@@ -15,8 +15,9 @@ use crate::target::SourceRange;
 const BIND_ATTEMPTS: u32 = 8;
 /// `SO_RCVBUF` of a small socket; the kernel doubles it for its own use.
 const SMALL_BUFFER_BYTES: usize = 4 * 1024;
-/// Loopback segments are 64 KiB otherwise, and the server's send buffer is a multiple of them.
-const SMALL_SEGMENT_BYTES: u32 = 1400;
+/// Loopback segments are 64 KiB otherwise, and the server's send buffer begins at some 20 of them. Not as small as Ethernet's: the
+/// load generator pays for each segment, and must not become the bottleneck.
+const SMALL_SEGMENT_BYTES: u32 = 8 * 1024;
 
 /// Starts to connect.
 pub(super) fn connect(

@@ -26,21 +26,25 @@ pub(super) fn answer_in_place(bytes: &mut [u8]) -> Cut {
     let mut cut = Cut { answers: MASK_BYTES..MASK_BYTES, consumed: 0, is_close: false };
     while let Some((header_len, frame_len)) = measure(&bytes[cut.consumed..]) {
         let start = cut.consumed;
-        let mask_at = start + header_len - MASK_BYTES;
-        let end = start + frame_len;
-        let Some(key) = bytes[mask_at..].first_chunk::<MASK_BYTES>().copied() else { break };
-        let first = bytes[start];
-        mask::apply(key, 0, &mut bytes[mask_at + MASK_BYTES..end]);
-        // The header without its key, right before the payload.
-        let answer_at = start + MASK_BYTES;
-        bytes.copy_within(start..mask_at, answer_at);
-        bytes[answer_at + 1] &= 0x7f;
-        if answer_at != cut.answers.end {
-            bytes.copy_within(answer_at..end, cut.answers.end);
+        let payload = start + header_len..start + frame_len;
+        let Some(key) = bytes[payload.start - MASK_BYTES..].first_chunk::<MASK_BYTES>().copied() else {
+            break;
+        };
+        mask::apply(key, 0, &mut bytes[payload.clone()]);
+        let is_close = bytes[start] & 0x0f == OPCODE_CLOSE;
+        let answer_at = cut.answers.end;
+        match header_len - MASK_BYTES {
+            2 => move_header::<2>(bytes, start, answer_at),
+            4 => move_header::<4>(bytes, start, answer_at),
+            _ => move_header::<10>(bytes, start, answer_at),
         }
-        cut.answers.end += frame_len - MASK_BYTES;
-        cut.consumed = end;
-        if first & 0x0f == OPCODE_CLOSE {
+        let payload_at = answer_at + header_len - MASK_BYTES;
+        cut.answers.end = payload_at + payload.len();
+        cut.consumed = payload.end;
+        if payload_at != payload.start {
+            bytes.copy_within(payload, payload_at);
+        }
+        if is_close {
             cut.is_close = true;
             break;
         }
@@ -49,6 +53,14 @@ pub(super) fn answer_in_place(bytes: &mut [u8]) -> Cut {
         cut.answers = 0..0;
     }
     cut
+}
+
+/// A fixed length makes this one load and one store. The payload lies behind both places.
+fn move_header<const LEN: usize>(bytes: &mut [u8], from: usize, to: usize) {
+    if let Some(mut header) = bytes[from..].first_chunk::<LEN>().copied() {
+        header[1] &= 0x7f;
+        bytes[to..to + LEN].copy_from_slice(&header);
+    }
 }
 
 /// Length of the header with its key and of the whole frame, if all of it is there.

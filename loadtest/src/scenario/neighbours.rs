@@ -1,7 +1,7 @@
 //! The well-behaved clients beside offenders: what they notice of them.
 //!
 //! Open-loop echo in the first lanes, timed without the offenders (before) and then with them (during); the two 99th percentiles
-//! are the verdict.
+//! are the verdict. How late this client itself was to send is shown beside them: on a busy machine that is part of both.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -36,6 +36,7 @@ pub(super) struct Neighbours {
     part: Part,
     without: Latency,
     with: Latency,
+    lag_without: Latency,
 }
 
 /// Which part of the run a message belongs to, by when it was due.
@@ -55,6 +56,7 @@ impl Neighbours {
             part: Part::Opening,
             without: Latency::new(),
             with: Latency::new(),
+            lag_without: Latency::new(),
             plan,
         }
     }
@@ -95,9 +97,13 @@ impl Neighbours {
         self.opener.check()?;
         self.part = match self.part {
             Part::WarmUp { until } if now >= until => {
+                self.clients.lag = Latency::new();
                 Part::Without { from: until, until: until + self.plan.baseline }
             }
-            Part::Without { until, .. } if now >= until => Part::With { from: until },
+            Part::Without { until, .. } if now >= until => {
+                self.lag_without = std::mem::replace(&mut self.clients.lag, Latency::new());
+                Part::With { from: until }
+            }
             part @ (Part::Opening | Part::WarmUp { .. } | Part::Without { .. } | Part::With { .. }) => part,
         };
         let next_part = match self.part {
@@ -137,7 +143,12 @@ impl Neighbours {
         Conclusion {
             sent: self.clients.sent,
             received: self.clients.received,
-            latencies: vec![without, with, self.clients.lag.summary("sent after due")],
+            latencies: vec![
+                without,
+                with,
+                self.lag_without.summary("late here, without"),
+                self.clients.lag.summary("late here, with"),
+            ],
             derived: BTreeMap::from([("p99_ratio", p99_ratio)]),
             faults,
         }

@@ -1,6 +1,7 @@
 //! Each scenario against the floor: the counts add up.
 
-use crate::program::{FloorServer, Outcome, run_on};
+use crate::program::{FloorServer, Outcome, run, run_on};
+use crate::scripted::tls_echo;
 
 #[test]
 fn every_echo_that_is_sent_comes_back_and_is_counted() {
@@ -150,10 +151,22 @@ fn half_open_handshakes_stay_open_at_a_server_without_deadlines() {
 }
 
 #[test]
+fn the_same_is_done_over_tls() {
+    let server = tls_echo();
+    for line in ["echo --connections 3 --depth 4", "handshake --concurrency 2"] {
+        let (scenario, options) = line.split_once(' ').unwrap();
+        let outcome =
+            run(&format!("{scenario} --url wss://{server}/ --json --quiet --count 60 --warmup 0s {options}"));
+        assert_passed(&outcome);
+        assert_eq!(outcome.report["units"], 60);
+    }
+}
+
+#[test]
 fn a_table_is_printed_for_people() {
     let floor = FloorServer::start();
     let line = format!("echo --url ws://{}/echo --count 10 --warmup 0s --quiet", floor.address);
-    let outcome = crate::program::run(&line);
+    let outcome = run(&line);
     assert_eq!(outcome.code, 0);
     assert!(outcome.stdout.starts_with("echo on ws://") && outcome.stdout.ends_with("passed\n"));
     assert_eq!(outcome.stderr, "");

@@ -3,8 +3,12 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread;
 
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tidegate_wire::client::ClientRequest;
 use tidegate_wire::frame::{self, OpCode};
 use tidegate_wire::handshake;
@@ -59,6 +63,23 @@ pub(crate) fn impatient_echo() -> SocketAddr {
     })
 }
 
+/// Echoes over TLS, with a certificate nobody has signed.
+pub(crate) fn tls_echo() -> SocketAddr {
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![own.cert.der().clone()], key)
+        .unwrap();
+    let config = Arc::new(config);
+    accept_each(move |socket| {
+        let session = ServerConnection::new(Arc::clone(&config)).unwrap();
+        thread::spawn(move || converse(StreamOwned::new(session, socket), |_, payload| answer(payload)));
+    })
+}
+
 /// One answer, and on.
 pub(crate) fn answer(payload: &[u8]) -> Reply {
     Reply { answers: vec![payload.to_vec()], then: Then::GoOn }
@@ -72,7 +93,7 @@ fn accept_each(mut handle: impl FnMut(TcpStream) + Send + 'static) -> SocketAddr
     address
 }
 
-fn converse(mut socket: TcpStream, mut script: impl FnMut(usize, &[u8]) -> Reply) {
+fn converse(mut socket: impl Read + Write, mut script: impl FnMut(usize, &[u8]) -> Reply) {
     let mut bytes = Vec::new();
     let Some(()) = upgrade(&mut socket, &mut bytes) else { return };
     let mut index = 0;
@@ -94,7 +115,7 @@ fn converse(mut socket: TcpStream, mut script: impl FnMut(usize, &[u8]) -> Reply
     }
 }
 
-fn upgrade(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<()> {
+fn upgrade(socket: &mut (impl Read + Write), bytes: &mut Vec<u8>) -> Option<()> {
     let end = loop {
         if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
             break at + 4;
@@ -109,7 +130,7 @@ fn upgrade(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<()> {
 }
 
 /// Cuts one frame of at most 125 bytes and unmasks it.
-fn next_frame(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<(u8, Vec<u8>)> {
+fn next_frame(socket: &mut impl Read, bytes: &mut Vec<u8>) -> Option<(u8, Vec<u8>)> {
     while bytes.len() < 6 || bytes.len() < 6 + usize::from(bytes[1] & 0x7f) {
         read_more(socket, bytes)?;
     }
@@ -120,7 +141,7 @@ fn next_frame(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<(u8, Vec<u8
     Some((frame[0] & 0x0f, payload))
 }
 
-fn read_more(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<()> {
+fn read_more(socket: &mut impl Read, bytes: &mut Vec<u8>) -> Option<()> {
     let mut chunk = [0; 4096];
     match socket.read(&mut chunk) {
         Ok(count) if count > 0 => bytes.extend_from_slice(&chunk[..count]),

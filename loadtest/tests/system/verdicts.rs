@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::program::{run, run_on};
+use crate::program::run_on;
 use crate::scripted::{Reply, Then, answer, impatient_echo, refuse, serve};
 
 #[test]
@@ -163,9 +163,6 @@ fn what_cannot_be_measured_is_refused_before_connecting() {
         assert_eq!(outcome.code, 2, "{line}");
         assert!(outcome.stderr.contains(words), "{line}: {}", outcome.stderr);
     }
-    let outcome = run("echo --url wss://127.0.0.1:1/");
-    assert_eq!(outcome.code, 2);
-    assert!(outcome.stderr.contains("wss:// is not supported"), "{}", outcome.stderr);
 }
 
 #[test]
