@@ -7,14 +7,12 @@
 //! The recipe: a byte of [`Options`]; then for each frame its first byte, the length of its payload, the length of the next
 //! read, and the payload.
 
-mod receiver;
-
 use tidegate_wire::decode::{DecodeError, Role, State};
 use tidegate_wire::deflate::{Agreement, SharedDeflater};
 use tidegate_wire::frame::{HEADER_BYTES_MAX, Header, OpCode};
 use tidegate_wire::mask;
 
-use receiver::{Heard, LIMITS, hear};
+use crate::receiver::{Heard, LIMITS, hear};
 
 pub(crate) fn run(data: &[u8]) {
     let Some((&options, recipe)) = data.split_first() else { return };

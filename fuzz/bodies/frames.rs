@@ -2,11 +2,9 @@
 //!
 //! How reads cut it must not matter: whole and byte by byte, the same events come out and the same verdict.
 
-mod receiver;
-
 use tidegate_wire::decode::Role;
 
-use receiver::hear;
+use crate::receiver::hear;
 
 pub(crate) fn run(data: &[u8]) {
     for role in [Role::Server, Role::Client] {

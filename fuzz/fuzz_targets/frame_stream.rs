@@ -4,5 +4,7 @@
 
 #[path = "../bodies/frame_stream.rs"]
 mod body;
+#[path = "../bodies/receiver.rs"]
+mod receiver;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| body::run(data));

@@ -4,5 +4,7 @@
 
 #[path = "../bodies/frames.rs"]
 mod body;
+#[path = "../bodies/receiver.rs"]
+mod receiver;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| body::run(data));

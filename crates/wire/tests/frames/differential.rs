@@ -6,7 +6,7 @@
 //! - it counts 1014 (bad gateway) among those codes, which IANA has registered since.
 //!
 //! It also judges a frame only when it is complete. So that it always comes to judge, broken streams are followed by more
-//! zeros than any frame may be long; a frame of zeros in turn is refused by both.
+//! zeros than any frame may be long, which in turn are empty fragments to a client and refused by a server.
 
 use std::io::{self, Read, Write};
 
@@ -56,7 +56,6 @@ proptest! {
             let (ours, our_verdict) = we_read(&stream, role, &SMALL);
             let (theirs, their_verdict) = they_read(&stream, role, &SMALL);
             assert_same(&ours, our_verdict, &theirs, their_verdict)?;
-            prop_assert_ne!(our_verdict, Verdict::Open);
         }
     }
 }
