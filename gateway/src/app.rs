@@ -10,7 +10,7 @@ use tidegate_service::admin::{AdminServer, AdminThread, Shown};
 use tidegate_service::lifecycle::{Exit, Lifecycle, Phase, Signals, drain_on_signal};
 use tidegate_service::log::LogHandle;
 use tidegate_service::metrics::{BuildInfo, Metrics};
-use tidegate_service::process::raise_descriptors;
+use tidegate_service::process::{Cgroup, raise_descriptors};
 use tokio::sync::{Notify, mpsc};
 
 use crate::config::{Config, Drain, Tls};
@@ -27,6 +27,8 @@ use crate::worker::mail::Mail;
 
 /// Plain HTTP requests in progress; more are told to come back.
 const HTTP_REQUESTS_MAX: usize = 256;
+/// Descriptors for everything but clients: event loops, admin port, log, files being read.
+const DESCRIPTORS_RESERVED: u64 = 128;
 /// How long workers may take to end once they were told to drop everything.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -80,7 +82,9 @@ impl App {
     ///
     /// [`BuildError`]; nothing serves then.
     pub(crate) fn build(config: &Config, log: LogHandle) -> Result<Self, BuildError> {
-        raise_descriptors().map_err(|source| BuildError::System { what: "limit of descriptors", source })?;
+        let descriptors =
+            raise_descriptors().map_err(|source| BuildError::System { what: "limit of descriptors", source })?;
+        warn_of_limits(config, descriptors.allowed, Cgroup::of_this_process().memory_bytes);
         let workers = worker_count(config.node.workers);
         let lifecycle = Lifecycle::new();
 
@@ -268,6 +272,25 @@ fn load_tls(tls: &Tls) -> Result<Option<(Arc<Certificates>, TlsReloader)>, TlsFi
         return Ok(None);
     };
     TlsReloader::load(TlsFiles { cert_file, key_file }).map(Some)
+}
+
+/// Says at start which limits this process would never reach: the kernel's come first, and are less polite.
+fn warn_of_limits(config: &Config, descriptors: Option<u64>, memory_bytes: Option<u64>) {
+    let limits = &config.limits;
+    if let Some(allowed) = descriptors.filter(|&allowed| allowed < limits.connections + DESCRIPTORS_RESERVED) {
+        tracing::warn!(
+            allowed,
+            connections = limits.connections,
+            "fewer descriptors are allowed than limits.connections needs: raise RLIMIT_NOFILE or lower the limit"
+        );
+    }
+    if let Some(granted) = memory_bytes.filter(|&granted| granted < 2 * limits.pool_bytes as u64) {
+        tracing::warn!(
+            granted,
+            pool_bytes = limits.pool_bytes,
+            "limits.pool_bytes is more than half of the memory that the cgroup grants: lower it"
+        );
+    }
 }
 
 /// What plain HTTP finds on the client port.

@@ -49,6 +49,8 @@ pub(crate) struct Connection {
     /// Whether the event loop tells when the socket becomes writable.
     pub(crate) awaits_writable: bool,
     pub(crate) reading: Reading,
+    /// The client sent its FIN: it is read until the stream's end, which makes no event of its own.
+    pub(crate) read_closed: bool,
     /// Index of its `[[raw]]` route.
     pub(crate) route: u16,
     /// Unique on this node; the worker's index is in the upper bits.
@@ -194,6 +196,17 @@ impl Connection {
     /// Whether something still waits for the socket.
     pub(crate) fn has_unsent(&self) -> bool {
         !self.outbox.is_empty() || self.transport.wants_write()
+    }
+
+    /// Asks for an event when the socket is writable if the transport itself has something for it: a TLS handshake's
+    /// flight, a key update, a FIN behind its `close_notify`.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Socket`]; then the connection has to end.
+    #[inline]
+    pub(crate) fn await_transport(&mut self, io: &Io<'_>, slot: usize) -> Result<(), SendError> {
+        if self.transport.wants_write() { self.await_writable(io, slot) } else { Ok(()) }
     }
 
     /// Asks for an event when the socket is writable. Only while something waits: a socket that is always registered

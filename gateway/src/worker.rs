@@ -202,12 +202,12 @@ impl Worker {
         if event.is_writable() && !self.handle_writable(slot) {
             return;
         }
-        if event.is_readable() || event.is_read_closed() || event.is_error() {
-            if self.is_congested() {
-                self.ready.push(token);
-            } else if self.read(slot) == More::Perhaps || event.is_read_closed() {
-                self.ready.push(token);
-            }
+        if event.is_read_closed() {
+            self.connections[slot].read_closed = true;
+        }
+        let is_due = event.is_readable() || event.is_read_closed() || event.is_error();
+        if is_due && (self.is_congested() || self.read(slot) == More::Perhaps) {
+            self.ready.push(token);
         }
     }
 
@@ -247,7 +247,10 @@ impl Worker {
                 return More::No;
             }
             Ok(read) => read,
-            Err(error) if is_transient(&error) => return More::No,
+            Err(error) if is_transient(&error) => {
+                self.await_transport(slot);
+                return More::No;
+            }
             Err(error) => {
                 self.handle_read_error(slot, &error);
                 return More::No;
@@ -255,13 +258,27 @@ impl Worker {
         };
         connection.seen = self.now;
         connection.pings_unanswered = 0;
-        let more = connection.transport.has_more(read, self.input.len());
+        let more = connection.read_closed || connection.transport.has_more(read, self.input.len());
         match connection.phase {
             Phase::Open(_) => self.handle_frames(slot, 0..read),
             Phase::Handshaking(_) => self.handle_handshake_bytes(slot, read),
             Phase::Closing(_) => self.handle_closing_bytes(slot, 0..read),
         }
+        if !more {
+            self.await_transport(slot);
+        }
         if more { More::Perhaps } else { More::No }
+    }
+
+    /// After the last read: what the transport itself wants to send must not wait for our next message.
+    fn await_transport(&mut self, slot: usize) {
+        if !self.connections.get(slot).is_some_and(|connection| connection.transport.wants_write()) {
+            return;
+        }
+        let (connection, io) = self.connection_io(slot);
+        if connection.await_transport(&io, slot).is_err() {
+            self.lose(slot, CloseCause::ConnectionLost);
+        }
     }
 
     /// Sends what waits. False: the connection is gone.

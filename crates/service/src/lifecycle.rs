@@ -1,7 +1,6 @@
 //! From start to stop: the phases of a process, the signals that move it on, and the code it ends with.
 
 mod exit;
-mod heartbeat;
 mod signals;
 
 use std::sync::Arc;
@@ -10,7 +9,6 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::sync::watch;
 
 pub use self::exit::Exit;
-pub use self::heartbeat::Heartbeats;
 pub use self::signals::{Signals, drain_on_signal};
 
 /// Where the process stands. It only ever moves forward.

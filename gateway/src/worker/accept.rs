@@ -133,6 +133,7 @@ impl Worker {
             parser_state: State::Idle,
             awaits_writable: false,
             reading: Reading::Wanted,
+            read_closed: false,
             route: 0,
             id: self.next_id,
             peer,

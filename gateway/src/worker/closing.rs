@@ -100,11 +100,11 @@ impl Worker {
 
     /// Everything queued for a closing connection is with the kernel. False: the connection is gone.
     pub(super) fn finish_sending(&mut self, slot: usize) -> bool {
-        let connection = &mut self.connections[slot];
+        let (connection, io) = self.connection_io(slot);
         if !matches!(connection.phase, Phase::Closing(Farewell::Linger)) {
             return true;
         }
-        if connection.transport.shutdown_write().is_err() {
+        if connection.transport.shutdown_write().is_err() || connection.await_transport(&io, slot).is_err() {
             self.remove(slot);
             return false;
         }

@@ -158,6 +158,18 @@ fn the_end_of_a_stream_behind_its_last_bytes_is_noticed_without_another_event() 
 }
 
 #[test]
+fn the_end_of_a_stream_behind_more_than_one_buffer_is_noticed_without_another_event() {
+    let mut rig = Rig::new(1, &["limits.read_buffer_bytes=4KiB"]);
+    let mut client = rig.connect(0, "/echo");
+    // Both arrive before the worker looks: two full reads, a short one, and the FIN.
+    client.write_all(&masked(&[1; 10_000])).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    rig.turn_until(0, |worker| worker.connections.is_empty());
+    assert_eq!(read_message(&mut client, 10_000), [1; 10_000]);
+    assert_eq!(rig.node.stats[0].closed[CloseCause::ClientGone as usize].get(), 1);
+}
+
+#[test]
 fn a_message_crosses_to_the_members_on_another_worker_in_order() {
     let mut rig = Rig::new(2, &[]);
     let mut here = rig.connect(0, "/raw/room");
