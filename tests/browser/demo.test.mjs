@@ -44,15 +44,17 @@ test("what one window says appears in both, and in no other room", TEST, async (
   const stranger = await open(t, gateway, "coffee", "Eve");
 
   await say(ada, "Is the water hot?");
-  await ben.waitForSelector(".text >> text='Is the water hot?'", WAIT);
+  await heard(ada, "Is the water hot?");
+  await heard(ben, "Is the water hot?");
   await say(ben, "It is: <b>100 °C</b>");
-  await ada.waitForSelector(".text >> text='It is: <b>100 °C</b>'", WAIT);
+  await heard(ada, "It is: <b>100 °C</b>");
+  await heard(ben, "It is: <b>100 °C</b>");
 
   assert.deepEqual(await spoken(ada), [["You", "Is the water hot?"], ["Ben", "It is: <b>100 °C</b>"]]);
   assert.deepEqual(await spoken(ben), [["Ada", "Is the water hot?"], ["You", "It is: <b>100 °C</b>"]]);
   // Its own message comes back after all that was said before, so had it been sent the others' words they would be there.
   await say(stranger, "Anyone here?");
-  await stranger.waitForSelector(".text >> text='Anyone here?'", WAIT);
+  await heard(stranger, "Anyone here?");
   assert.deepEqual(await spoken(stranger), [["You", "Anyone here?"]]);
 
   if (process.env.DEMO_SCREENSHOT) await picture(gateway, ada, ben);
@@ -76,14 +78,14 @@ test("a room with spaces and other letters works, and a change of room leaves th
   const [ada, ben] = [await open(t, gateway, "Grüße & 雨/50%", "Ada"), await open(t, gateway, "Grüße & 雨/50%", "Ben")];
 
   await say(ada, "here");
-  await ben.waitForSelector(".text >> text='here'", WAIT);
+  await heard(ben, "here");
   await ada.fill("#room", "elsewhere");
   await ada.press("#room", "Enter");
   await ada.waitForSelector(".note >> text='You are in “elsewhere”.'", WAIT);
   await say(ada, "over there");
-  await ada.waitForSelector(".text >> text='over there'", WAIT);
+  await heard(ada, "over there");
   await say(ben, "alone");
-  await ben.waitForSelector(".text >> text='alone'", WAIT);
+  await heard(ben, "alone");
 
   assert.deepEqual((await spoken(ben)).map(([, text]) => text), ["here", "alone"]);
 });
@@ -103,7 +105,7 @@ test("when the server stops the page says so with the close code, and comes back
   await startGateway(t, { TIDEGATE_CLIENT__LISTEN: gateway.client });
   await page.waitForSelector("#state[data-state='open']", WAIT);
   await say(page, "back again");
-  await page.waitForSelector(".text >> text='back again'", WAIT);
+  await heard(page, "back again");
 });
 
 test("a killed server shows as a lost connection, and the button tries again at once", TEST, async (t) => {
@@ -150,6 +152,12 @@ async function open(t, gateway, room, name) {
 async function say(page, text) {
   await page.fill("#text", text);
   await page.click("#send");
+}
+
+/** Waits until the message is listed. */
+function heard(page, text) {
+  return page.waitForFunction(
+    (wanted) => [...document.querySelectorAll("#messages .text")].some((shown) => shown.textContent === wanted), text, WAIT);
 }
 
 /** What the list shows, as pairs of name and text. */

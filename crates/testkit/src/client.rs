@@ -31,6 +31,7 @@ pub struct Request<'a> {
     subprotocols: &'a [&'a str],
     headers: Vec<(&'a str, &'a str)>,
     preamble: &'a [u8],
+    trailer: &'a [u8],
     receive_buffer_bytes: Option<usize>,
     certificate: Option<&'a Certificate>,
 }
@@ -89,6 +90,7 @@ impl<'a> Request<'a> {
             subprotocols: &[],
             headers: Vec::new(),
             preamble: &[],
+            trailer: &[],
             receive_buffer_bytes: None,
             certificate: None,
         }
@@ -126,6 +128,13 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn preamble(mut self, preamble: &'a [u8]) -> Self {
         self.preamble = preamble;
+        self
+    }
+
+    /// Sends these bytes right behind the request, before the server has consented.
+    #[must_use]
+    pub fn trailer(mut self, trailer: &'a [u8]) -> Self {
+        self.trailer = trailer;
         self
     }
 
@@ -189,6 +198,7 @@ impl<'a> Request<'a> {
         };
         let mut head = Vec::new();
         request.append(&mut head);
+        head.extend_from_slice(self.trailer);
 
         let mut client = self.connect();
         client.send_bytes(&head);
@@ -384,6 +394,44 @@ impl Client {
                 Err(error) => panic!("reading to the end of the connection: {error}"),
             }
         }
+    }
+
+    /// The server has to end the connection without another word.
+    #[track_caller]
+    pub fn expect_end_of_bytes(&mut self) {
+        loop {
+            match self.read_more(DEADLINE) {
+                // A TLS alert, which says no more than the end that follows it.
+                Ok(1..) => self.inbox.clear(),
+                Err(error) if is_timeout(&error) => panic!("the connection is still open after {DEADLINE:?}"),
+                Ok(0) | Err(_) => return,
+            }
+        }
+    }
+
+    /// All bytes up to and including `end`; what follows stays for later reads.
+    #[track_caller]
+    pub fn read_until(&mut self, end: &[u8]) -> Vec<u8> {
+        loop {
+            if let Some(at) = self.inbox.windows(end.len()).position(|window| window == end) {
+                return self.inbox.drain(..at + end.len()).collect();
+            }
+            match self.read_more(DEADLINE) {
+                Ok(0) => panic!("the connection ended after {:?}", String::from_utf8_lossy(&self.inbox)),
+                Ok(_) => {}
+                Err(error) => panic!("reading: {error}"),
+            }
+        }
+    }
+
+    /// Whether the server sends something, or ends the connection, within `patience`. Nothing is taken away.
+    #[track_caller]
+    pub fn wait_readable(&mut self, patience: Duration) -> bool {
+        !self.inbox.is_empty()
+            || match self.read_more(patience) {
+                Ok(_) => true,
+                Err(error) => !is_timeout(&error),
+            }
     }
 
     /// Sends FIN; reading goes on.

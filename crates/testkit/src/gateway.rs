@@ -209,6 +209,14 @@ impl Gateway {
         })
     }
 
+    /// Waits for a log entry in which this text occurs.
+    #[track_caller]
+    pub fn await_log_containing(&self, text: &str) {
+        until(&format!("a log line with \"{text}\""), || {
+            self.logs.lines().iter().any(|line| line.contains(text)).then_some(())
+        });
+    }
+
     /// Resident memory, bytes.
     pub fn resident_bytes(&self) -> u64 {
         let status =
@@ -256,7 +264,10 @@ impl Gateway {
 }
 
 impl Drop for Gateway {
-    #[expect(clippy::print_stdout, reason = "the test runner captures it and shows it for the test that failed")]
+    #[expect(
+        clippy::print_stdout,
+        reason = "the test runner captures it and shows it for the test that failed"
+    )]
     fn drop(&mut self) {
         // It may have ended already: then there is nothing left to kill, and only the wait does something.
         let _ = self.child.kill();
