@@ -82,8 +82,8 @@ impl App {
     ///
     /// [`BuildError`]; nothing serves then.
     pub(crate) fn build(config: &Config, log: LogHandle) -> Result<Self, BuildError> {
-        let descriptors =
-            raise_descriptors().map_err(|source| BuildError::System { what: "limit of descriptors", source })?;
+        let descriptors = raise_descriptors()
+            .map_err(|source| BuildError::System { what: "limit of descriptors", source })?;
         warn_of_limits(config, descriptors.allowed, Cgroup::of_this_process().memory_bytes);
         let workers = worker_count(config.node.workers);
         let lifecycle = Lifecycle::new();
@@ -277,7 +277,8 @@ fn load_tls(tls: &Tls) -> Result<Option<(Arc<Certificates>, TlsReloader)>, TlsFi
 /// Says at start which limits this process would never reach: the kernel's come first, and are less polite.
 fn warn_of_limits(config: &Config, descriptors: Option<u64>, memory_bytes: Option<u64>) {
     let limits = &config.limits;
-    if let Some(allowed) = descriptors.filter(|&allowed| allowed < limits.connections + DESCRIPTORS_RESERVED) {
+    if let Some(allowed) = descriptors.filter(|&allowed| allowed < limits.connections + DESCRIPTORS_RESERVED)
+    {
         tracing::warn!(
             allowed,
             connections = limits.connections,

@@ -1,49 +1,27 @@
 //! From the first byte to 101 or a refusal: PROXY header, TLS, the upgrade request.
 
-use std::borrow::Cow;
 use std::net::SocketAddr;
-use std::time::Instant;
 
 use tidegate_wire::decode::Decoder;
 use tidegate_wire::deflate::{self, Agreement, Deflate, Inflate};
 use tidegate_wire::handshake::{self, Refusal};
-use tidegate_wire::request::{Parsed, RequestParser, UpgradeRequest};
+use tidegate_wire::request::{Parsed, RequestParser};
 
 use super::Worker;
-use crate::admission::origin::OriginVerdict;
-use crate::config::RawMode;
+use crate::admission::upgrade::{self, Admitted, Refused, Target};
 use crate::connection::{Endpoint, Farewell, PartialRequest, Phase};
 use crate::ending::{HandshakeOutcome, Stage};
 use crate::http::Handover;
-use crate::http::raw_path::PathMatch;
-use crate::net::address_limits::RateVerdict;
 use crate::net::proxy_protocol::{self, Progress, ProxyError};
 use crate::net::transport::Transport;
-use crate::node::Node;
 
-/// `Retry-After` of refusals that a moment's patience cures.
-const RETRY_SOON_S: u32 = 5;
-
-/// An answer other than 101.
-struct Refused {
-    outcome: HandshakeOutcome,
-    status: u16,
-    why: Cow<'static, str>,
-    retry_after_s: Option<u32>,
-}
-
-/// A request that may be answered with 101.
+/// A request that was answered with 101.
 struct Accepted {
     route: u16,
     target: Target,
     agreement: Option<Agreement>,
     /// Length of the request; frames may follow.
     consumed: usize,
-}
-
-enum Target {
-    Echo,
-    Channel(String),
 }
 
 /// What a request head turned out to be.
@@ -150,27 +128,19 @@ impl Worker {
             Ok(Parsed::Incomplete) => Judged::Incomplete,
             Ok(Parsed::Http) => Judged::Http,
             Ok(Parsed::Upgrade { request, consumed }) => {
-                match refused_at_the_door(&self.node, door, self.turn_began)
-                    .map_or_else(|| judge(&self.node, &request), Err)
-                {
-                    Ok((route, target, agreement, subprotocol)) => {
-                        handshake::append_accept(
-                            &mut self.replies,
-                            request.key(),
-                            subprotocol,
-                            agreement.as_ref(),
-                        );
+                match upgrade::admit(&self.node, &request, door, self.turn_began) {
+                    Ok(admitted) => {
+                        let (subprotocol, agreement) = (admitted.subprotocol, admitted.agreement.as_ref());
+                        handshake::append_accept(&mut self.replies, request.key(), subprotocol, agreement);
+                        let Admitted { route, target, agreement, .. } = admitted;
                         Judged::Accepted(Accepted { route, target, agreement, consumed })
                     }
                     Err(refused) => Judged::Refused(refused),
                 }
             }
-            Err(error) => Judged::Refused(Refused {
-                outcome: HandshakeOutcome::Malformed,
-                status: error.status(),
-                why: Cow::Owned(error.to_string()),
-                retry_after_s: None,
-            }),
+            Err(error) => {
+                Judged::Refused(Refused::new(HandshakeOutcome::Malformed, error.status(), error.to_string()))
+            }
         };
         match judged {
             Judged::Incomplete => self.keep_partial(slot, from_partial, len, fresh),
@@ -268,7 +238,7 @@ impl Worker {
         match self.node.http.try_handover(handover) {
             Ok(()) => self.stats.handshakes[HandshakeOutcome::Http as usize].add(1),
             Err(mut handover) => {
-                let refused = overloaded("too many plain HTTP requests at once: try again later");
+                let refused = Refused::overloaded("too many plain HTTP requests at once: try again later");
                 self.stats.handshakes[refused.outcome as usize].add(1);
                 self.replies.clear();
                 append(&mut self.replies, &refused);
@@ -280,20 +250,13 @@ impl Worker {
     }
 
     fn refuse_overloaded(&mut self, slot: usize) {
-        self.refuse(slot, &overloaded("this node is out of buffers: try again later"));
+        self.refuse(slot, &Refused::overloaded("this node is out of buffers: try again later"));
     }
 
     /// 408 for a request that did not come in time.
     pub(super) fn refuse_slow(&mut self, slot: usize) {
-        self.refuse(
-            slot,
-            &Refused {
-                outcome: HandshakeOutcome::Timeout,
-                status: 408,
-                why: "the upgrade request did not arrive in time".into(),
-                retry_after_s: None,
-            },
-        );
+        let why = "the upgrade request did not arrive in time";
+        self.refuse(slot, &Refused::new(HandshakeOutcome::Timeout, 408, why));
     }
 
     fn refuse(&mut self, slot: usize, refused: &Refused) {
@@ -316,79 +279,6 @@ impl Worker {
         if self.send_replies(slot) && !self.connections[slot].has_unsent() {
             self.finish_sending(slot);
         }
-    }
-}
-
-/// Whether this client may not come in, whatever it asks for. Told only now: an answer before the question would be
-/// lost to a reset.
-fn refused_at_the_door(node: &Node, door: Option<HandshakeOutcome>, now: Instant) -> Option<Refused> {
-    let draining = node.is_draining().then_some(HandshakeOutcome::Draining);
-    let Some(outcome) = door.or(draining) else {
-        let RateVerdict::Defer { retry_after_s } = node.rate.as_ref()?.try_take(now) else { return None };
-        return Some(Refused {
-            outcome: HandshakeOutcome::RateLimit,
-            status: 429,
-            why: "too many handshakes a second: try again later".into(),
-            retry_after_s: Some(retry_after_s),
-        });
-    };
-    let (status, why, retry_after_s) = match outcome {
-        HandshakeOutcome::AddressLimit => {
-            (429, "too many connections from this address: close some first", RETRY_SOON_S)
-        }
-        HandshakeOutcome::NodeLimit => (503, "this node is full: try again later", RETRY_SOON_S),
-        _ => (503, "this node is draining: try again, another one will answer", 1),
-    };
-    Some(Refused { outcome, status, why: why.into(), retry_after_s: Some(retry_after_s) })
-}
-
-/// Judges a well-formed upgrade request.
-fn judge<'n>(
-    node: &'n Node,
-    request: &UpgradeRequest<'_>,
-) -> Result<(u16, Target, Option<Agreement>, Option<&'n str>), Refused> {
-    if node.origins.check(request.origin()) == OriginVerdict::Refuse {
-        return Err(Refused {
-            outcome: HandshakeOutcome::Origin,
-            status: 403,
-            why: "this Origin is not allowed: add it to client.allowed_origins".into(),
-            retry_after_s: None,
-        });
-    }
-    let found = node.routes.iter().enumerate().find_map(|(index, route)| {
-        let matched = route.path.match_path(request.path())?;
-        Some((index, route, matched))
-    });
-    let Some((index, route, matched)) = found else {
-        return Err(Refused {
-            outcome: HandshakeOutcome::NotFound,
-            status: 404,
-            why: "no WebSocket is served on this path".into(),
-            retry_after_s: None,
-        });
-    };
-    let target = match (route.mode, matched) {
-        (RawMode::Channel, PathMatch::Channel(name)) => Target::Channel(name.into_owned()),
-        _ => Target::Echo,
-    };
-    let agreement = deflate::negotiate(&node.compression, request.extensions()).map_err(|error| Refused {
-        outcome: HandshakeOutcome::Malformed,
-        status: 400,
-        why: Cow::Owned(error.to_string()),
-        retry_after_s: None,
-    })?;
-    let subprotocol = handshake::choose_subprotocol(request.subprotocols(), &route.subprotocols)
-        .map(|index| route.subprotocols[index].as_str());
-    let route = u16::try_from(index).expect("the configuration bounds the number of routes");
-    Ok((route, target, agreement, subprotocol))
-}
-
-fn overloaded(why: &'static str) -> Refused {
-    Refused {
-        outcome: HandshakeOutcome::Overloaded,
-        status: 503,
-        why: why.into(),
-        retry_after_s: Some(RETRY_SOON_S),
     }
 }
 

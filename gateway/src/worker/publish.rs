@@ -12,7 +12,7 @@ use crate::hub::run::{Published, append_with_window};
 impl Worker {
     /// Sends out what was published since the last time.
     pub(super) fn deliver_published(&mut self) {
-        if !self.lanes.iter().all(|lane| lane.is_empty()) {
+        if self.is_congested() {
             self.drive_lanes();
         }
         if self.published.is_empty() {

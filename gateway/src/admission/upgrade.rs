@@ -1,0 +1,205 @@
+//! Whether an upgrade request is answered with 101: limits, Origin, path, compression, subprotocol, in this order.
+//!
+//! Place in the data path: between the parsed request and the open connection. Pure but for the node's rate limit.
+
+use std::borrow::Cow;
+use std::time::Instant;
+
+use tidegate_wire::deflate::{self, Agreement};
+use tidegate_wire::handshake;
+use tidegate_wire::request::UpgradeRequest;
+
+use super::origin::OriginVerdict;
+use crate::config::RawMode;
+use crate::ending::HandshakeOutcome;
+use crate::http::raw_path::PathMatch;
+use crate::net::address_limits::RateVerdict;
+use crate::node::Node;
+
+/// `Retry-After` of refusals that a moment's patience cures.
+const RETRY_SOON_S: u32 = 5;
+
+/// What goes into a 101, and what the connection is for.
+#[derive(Debug)]
+pub(crate) struct Admitted<'n> {
+    /// Index of the `[[raw]]` route.
+    pub(crate) route: u16,
+    pub(crate) target: Target,
+    pub(crate) agreement: Option<Agreement>,
+    pub(crate) subprotocol: Option<&'n str>,
+}
+
+/// What the path stands for.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum Target {
+    Echo,
+    Channel(String),
+}
+
+/// An answer other than 101.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) outcome: HandshakeOutcome,
+    pub(crate) status: u16,
+    /// One line for a person; no secrets.
+    pub(crate) why: Cow<'static, str>,
+    pub(crate) retry_after_s: Option<u32>,
+}
+
+impl Refused {
+    pub(crate) fn new(outcome: HandshakeOutcome, status: u16, why: impl Into<Cow<'static, str>>) -> Self {
+        Self { outcome, status, why: why.into(), retry_after_s: None }
+    }
+
+    /// 503 for want of a resource of this node.
+    pub(crate) fn overloaded(why: &'static str) -> Self {
+        Self::new(HandshakeOutcome::Overloaded, 503, why).retry_after(RETRY_SOON_S)
+    }
+
+    fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+}
+
+/// Judges a well-formed request. `door` is what was decided when the connection was accepted: it is told only now, since
+/// an answer before the question would be lost to a reset.
+pub(crate) fn admit<'n>(
+    node: &'n Node,
+    request: &UpgradeRequest<'_>,
+    door: Option<HandshakeOutcome>,
+    now: Instant,
+) -> Result<Admitted<'n>, Refused> {
+    check_door(node, door)?;
+    check_rate(node, now)?;
+    if node.origins.check(request.origin()) == OriginVerdict::Refuse {
+        let why = "this Origin is not allowed: add it to client.allowed_origins";
+        return Err(Refused::new(HandshakeOutcome::Origin, 403, why));
+    }
+    let found = node
+        .routes
+        .iter()
+        .enumerate()
+        .find_map(|(index, route)| Some((index, route, route.path.match_path(request.path())?)));
+    let Some((index, route, matched)) = found else {
+        return Err(Refused::new(HandshakeOutcome::NotFound, 404, "no WebSocket is served on this path"));
+    };
+    let target = match (route.mode, matched) {
+        (RawMode::Channel, PathMatch::Channel(name)) => Target::Channel(name.into_owned()),
+        (RawMode::Channel, PathMatch::Plain) | (RawMode::Echo, _) => Target::Echo,
+    };
+    let agreement = deflate::negotiate(&node.compression, request.extensions())
+        .map_err(|error| Refused::new(HandshakeOutcome::Malformed, 400, error.to_string()))?;
+    let subprotocol = handshake::choose_subprotocol(request.subprotocols(), &route.subprotocols)
+        .map(|index| route.subprotocols[index].as_str());
+    let route = u16::try_from(index).expect("the configuration bounds the number of routes");
+    Ok(Admitted { route, target, agreement, subprotocol })
+}
+
+fn check_door(node: &Node, door: Option<HandshakeOutcome>) -> Result<(), Refused> {
+    let draining = node.is_draining().then_some(HandshakeOutcome::Draining);
+    let Some(outcome) = door.or(draining) else { return Ok(()) };
+    let (status, why, retry_after_s) = match outcome {
+        HandshakeOutcome::AddressLimit => {
+            (429, "too many connections from this address: close some first", RETRY_SOON_S)
+        }
+        HandshakeOutcome::NodeLimit => (503, "this node is full: try again later", RETRY_SOON_S),
+        _ => (503, "this node is draining: try again, another one will answer", 1),
+    };
+    Err(Refused::new(outcome, status, why).retry_after(retry_after_s))
+}
+
+fn check_rate(node: &Node, now: Instant) -> Result<(), Refused> {
+    match node.rate.as_ref().map(|rate| rate.try_take(now)) {
+        None | Some(RateVerdict::Admit) => Ok(()),
+        Some(RateVerdict::Defer { retry_after_s }) => {
+            let why = "too many handshakes a second: try again later";
+            Err(Refused::new(HandshakeOutcome::RateLimit, 429, why).retry_after(retry_after_s))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_wire::request::{Parsed, RequestParser};
+
+    use super::*;
+    use crate::node::testing::node;
+
+    /// Judges a request for `path` with these further header lines.
+    fn judge(
+        node: &Node,
+        path: &str,
+        lines: &str,
+        door: Option<HandshakeOutcome>,
+    ) -> Result<(Target, String), Refused> {
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{lines}\r\n"
+        );
+        let mut parser = RequestParser::new();
+        let Ok(Parsed::Upgrade { request, .. }) = parser.parse(&node.request_limits, head.as_bytes()) else {
+            panic!("not an upgrade: {head}")
+        };
+        let admitted = admit(node, &request, door, node.started)?;
+        Ok((admitted.target, admitted.subprotocol.unwrap_or_default().to_owned()))
+    }
+
+    fn refusal(
+        node: &Node,
+        path: &str,
+        lines: &str,
+        door: Option<HandshakeOutcome>,
+    ) -> (u16, &'static str, Option<u32>) {
+        let refused = judge(node, path, lines, door).expect_err("it must be refused");
+        (refused.status, refused.outcome.name(), refused.retry_after_s)
+    }
+
+    #[test]
+    fn a_path_leads_to_its_route() {
+        let node = node(1, &[]);
+        assert_eq!(judge(&node, "/echo", "", None).unwrap().0, Target::Echo);
+        assert_eq!(judge(&node, "/raw/a%20room?x=1", "", None).map(|_| ()).map_err(|r| r.status), Err(404));
+        assert_eq!(judge(&node, "/raw/room?x=1", "", None).unwrap().0, Target::Channel("room".to_owned()));
+        assert_eq!(refusal(&node, "/nowhere", "", None), (404, "not_found", None));
+    }
+
+    #[test]
+    fn a_malformed_extension_header_is_refused_and_an_unknown_extension_is_not() {
+        let node = node(1, &[]);
+        assert!(judge(&node, "/echo", "Sec-WebSocket-Extensions: x-unknown; a=1\r\n", None).is_ok());
+        assert_eq!(
+            refusal(&node, "/echo", "Sec-WebSocket-Extensions: permessage-deflate; =\r\n", None),
+            (400, "malformed", None)
+        );
+    }
+
+    #[test]
+    fn an_origin_outside_the_list_is_refused() {
+        let node = node(1, &["client.allowed_origins=https://app.example"]);
+        assert!(judge(&node, "/echo", "Origin: https://app.example\r\n", None).is_ok());
+        assert_eq!(refusal(&node, "/echo", "Origin: https://evil.example\r\n", None), (403, "origin", None));
+    }
+
+    #[test]
+    fn what_was_decided_at_the_door_comes_before_everything_else() {
+        let node = node(1, &[]);
+        for (door, expected) in [
+            (HandshakeOutcome::AddressLimit, (429, "address_limit", Some(5))),
+            (HandshakeOutcome::NodeLimit, (503, "node_limit", Some(5))),
+            (HandshakeOutcome::Draining, (503, "draining", Some(1))),
+        ] {
+            assert_eq!(refusal(&node, "/nowhere", "", Some(door)), expected);
+        }
+        node.start_draining();
+        assert_eq!(refusal(&node, "/echo", "", None), (503, "draining", Some(1)));
+    }
+
+    #[test]
+    fn one_handshake_more_than_the_rate_is_told_when_to_come_back() {
+        let node = node(1, &["limits.handshakes_per_second=2"]);
+        assert!(judge(&node, "/echo", "", None).is_ok());
+        assert!(judge(&node, "/echo", "", None).is_ok());
+        assert_eq!(refusal(&node, "/echo", "", None), (429, "rate_limit", Some(1)));
+    }
+}
