@@ -8,7 +8,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use tidegate_wire::decode::{Decoder, Limits, Role, Shared};
+use tidegate_wire::decode::{Decoder, Event, Limits, Role, Shared};
 use tidegate_wire::frame::{self, OpCode};
 use tidegate_wire::mask;
 use tidegate_wire::pool::{BufferPool, PoolConfig};
@@ -32,6 +32,9 @@ fn mask_against_a_loop_over_bytes() {
         let vectorised = fastest(|| mask::apply(black_box(KEY), 0, black_box(&mut data)));
         let bytewise = fastest(|| apply_bytewise(black_box(KEY), black_box(&mut data)));
         report(&format!("mask {len} B"), vectorised);
+        let mut shifted = vec![7; len + 8];
+        let unaligned = fastest(|| mask::apply(black_box(KEY), 0, black_box(&mut shifted[8..])));
+        report(&format!("mask {len} B, 8 B past an aligned address"), unaligned);
         report(&format!("mask {len} B, byte loop"), bytewise);
     }
 }
@@ -55,7 +58,6 @@ fn utf8_by_length() {
     }
 }
 
-/// Each round decodes the same bytes: unmasking is undone by masking again, which is measured above and taken off.
 fn decode_by_size() {
     for (name, opcode) in [("text", OpCode::Text), ("binary", OpCode::Binary)] {
         for len in [16, 125, 1024, 16 << 10] {
@@ -90,7 +92,7 @@ fn decode_sixteen_in_one_read() {
         loop {
             let decoded = decoder.decode(&mut shared, black_box(&mut read[at..])).unwrap();
             at += decoded.consumed;
-            let Some(tidegate_wire::decode::Event::Message(message)) = decoded.event else { break };
+            let Some(Event::Message(message)) = decoded.event else { break };
             frame::append(&mut out, message.kind.opcode(), message.payload);
         }
         black_box(out.len())

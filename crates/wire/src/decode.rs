@@ -255,6 +255,7 @@ impl Decoder {
             // Checked when it was found, before anything was let go.
             OpCode::Close => Event::Close(payload::close_reason(payload)?),
             OpCode::Text => Event::Message(Message { kind: MessageKind::Text, payload }),
+            // A continuation is found as what its message began as.
             OpCode::Binary | OpCode::Continuation => {
                 Event::Message(Message { kind: MessageKind::Binary, payload })
             }

@@ -10,6 +10,11 @@
 #[inline]
 pub fn apply(key: [u8; 4], offset: usize, data: &mut [u8]) {
     let key = rotated(key, offset);
+    if data.len() < LONG_BYTES_MIN { xor(key, data) } else { xor_long(key, data) }
+}
+
+#[inline]
+fn xor(key: [u8; 4], data: &mut [u8]) {
     let word = u32::from_ne_bytes(key);
     let pair = u64::from(word) << 32 | u64::from(word);
 
@@ -33,12 +38,30 @@ pub fn apply(key: [u8; 4], offset: usize, data: &mut [u8]) {
     }
 }
 
+/// A payload begins wherever its header ended. In a long one, vectors that cross no cache line save half of the time, and a
+/// few bytes masked one by one bring it there.
+#[inline(never)]
+fn xor_long(key: [u8; 4], data: &mut [u8]) {
+    let before = data.as_ptr().align_offset(VECTOR_BYTES).min(data.len());
+    let (head, aligned) = data.split_at_mut(before);
+    for (byte, key) in head.iter_mut().zip(key.into_iter().cycle()) {
+        *byte ^= key;
+    }
+    xor(rotated(key, before), aligned);
+}
+
 /// The key as it stands `offset` bytes into its cycle.
 #[inline]
 pub(crate) fn rotated(mut key: [u8; 4], offset: usize) -> [u8; 4] {
     key.rotate_left(offset % 4);
     key
 }
+
+/// What the compiler's baseline for x86-64 moves at a time.
+const VECTOR_BYTES: usize = 16;
+
+/// From here on aligning costs less than it brings.
+const LONG_BYTES_MIN: usize = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -57,7 +80,8 @@ mod tests {
 
     #[test]
     fn every_length_and_offset_agrees_with_a_loop_over_bytes() {
-        for len in 0..200 {
+        let lengths = (0..200).chain(LONG_BYTES_MIN - 1..LONG_BYTES_MIN + 70);
+        for len in lengths {
             for offset in 0..9 {
                 let plain: Vec<u8> = (0..=255).cycle().take(len).collect();
                 let mut masked = plain.clone();
@@ -72,9 +96,9 @@ mod tests {
     }
 
     #[test]
-    fn an_unaligned_slice_is_masked_like_an_aligned_one() {
-        for start in 0..16 {
-            let mut bytes = [0; 300];
+    fn a_payload_may_begin_at_any_address() {
+        for start in 0..2 * VECTOR_BYTES {
+            let mut bytes = [0; 2 * LONG_BYTES_MIN];
 
             apply(KEY, 0, &mut bytes[start..]);
 

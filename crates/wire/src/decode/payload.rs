@@ -63,7 +63,7 @@ impl Decoder {
             self.phase = Phase::Boundary;
             (part.bytes, part.place)
         } else {
-            let buffer = held(&mut self.buffer, &shared.pool)?;
+            let buffer = held(&mut self.buffer, &shared.pool, part.bytes.len())?;
             buffer.try_extend(part.bytes)?;
             if frame.left > 0 {
                 return Ok(None);
@@ -127,7 +127,7 @@ impl Decoder {
         if piece.is_empty() {
             return Ok(());
         }
-        let buffer = held(&mut self.buffer, &shared.pool)?;
+        let buffer = held(&mut self.buffer, &shared.pool, piece.len())?;
         let before = buffer.len();
         let inflated = match &mut self.inflate {
             Some(inflate) if message.compressed => {
@@ -152,14 +152,15 @@ struct Part<'p> {
     place: Place,
 }
 
-/// The decoder's buffer, taken from the pool at first need in its smallest size: it grows with what arrives.
+/// The decoder's buffer, taken from the pool at first need with room for what has `arrived`: it grows with the rest.
 fn held<'b>(
     buffer: &'b mut Option<PoolBuffer>,
     pool: &BufferPool,
+    arrived: usize,
 ) -> Result<&'b mut PoolBuffer, DecodeError> {
     match buffer {
         Some(buffer) => Ok(buffer),
-        none => Ok(none.insert(pool.try_take(0).ok_or(DecodeError::PoolExhausted)?)),
+        none => Ok(none.insert(pool.try_take(arrived).ok_or(DecodeError::PoolExhausted)?)),
     }
 }
 
