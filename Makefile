@@ -38,11 +38,6 @@ conformance: ## all 517 Autobahn cases against a release build
 	@scripts/setup build conformance
 	@scripts/test conformance
 
-.PHONY: soak
-soak: ## the long form of the system tests: all ten rounds of 5,000 connections
-	@scripts/setup build
-	@TIDEGATE_SOAK=1 cargo test --release -p tidegate-gateway --test system -- --nocapture soak
-
 .PHONY: bench
 bench: ## measures gateway and floor in turn and rewrites the table in docs/performance.md
 	@scripts/setup build
