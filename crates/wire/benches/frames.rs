@@ -134,10 +134,11 @@ fn shared() -> Shared {
     Shared::new(Role::Server, Limits { frame_bytes_max: 1 << 20, message_bytes_max: 1 << 20 }, pool)
 }
 
-/// The loop of the RFC, kept from being vectorised.
+/// The loop of the RFC, as the compiler makes it.
+#[inline(never)]
 fn apply_bytewise(key: [u8; 4], data: &mut [u8]) {
     for (at, byte) in data.iter_mut().enumerate() {
-        *byte = black_box(*byte) ^ key[at % 4];
+        *byte ^= key[at % 4];
     }
 }
 
