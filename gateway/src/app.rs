@@ -18,7 +18,7 @@ use crate::http::raw_path::RawPath;
 use crate::http::{HttpDeadlines, HttpServer, Pages};
 use crate::hub::directory::WORKERS_MAX;
 use crate::metrics::NodeCollector;
-use crate::net::listener::{ListenError, bind};
+use crate::net::listener::{ListenError, SocketBuffers, bind};
 use crate::net::tls::{Certificates, TlsFileError, TlsFiles, TlsReloader, TlsSetupError, server_config};
 use crate::node::{Node, NodeError};
 use crate::probe::GatewayProbe;
@@ -95,7 +95,11 @@ impl App {
 
         let admin = AdminServer::bind(config.admin.listen)
             .map_err(|source| BuildError::Admin { address: config.admin.listen, source })?;
-        let listeners = bind(config.client.listen, workers)?;
+        let buffers = SocketBuffers {
+            send_bytes: config.limits.socket_send_bytes,
+            receive_bytes: config.limits.socket_receive_bytes,
+        };
+        let listeners = bind(config.client.listen, workers, buffers)?;
         let built: io::Result<Vec<_>> = listeners.sockets.into_iter().map(Driver::new).collect();
         let (drivers, posts): (Vec<_>, Vec<_>) =
             built.map_err(|source| BuildError::System { what: "event loop", source })?.into_iter().unzip();

@@ -166,6 +166,12 @@ config_section! {
         pub pings_missed: u32 = value(3).within(1..=100);
         /// Buffers of unfinished messages and outboxes in use on this node, all connections together.
         pub pool_bytes: usize = bytes(256 * MIB).within(MIB..=1024 * GIB);
+        /// The kernel's send buffer of one client (`SO_SNDBUF`); 0: the kernel tunes it, up to megabytes. Clients that do
+        /// not read fill it, and the kernel's memory for all sockets is bounded too.
+        pub socket_send_bytes: usize = bytes(128 * KIB).within(0..=64 * MIB);
+        /// The kernel's receive buffer of one client (`SO_RCVBUF`); 0: the kernel tunes it. Raise it for clients that send
+        /// large messages over long distances: it bounds what is on its way.
+        pub socket_receive_bytes: usize = bytes(128 * KIB).within(0..=64 * MIB);
         /// Buffer that a worker reads into; each worker has one.
         pub read_buffer_bytes: usize = bytes(256 * KIB).within(4 * KIB..=16 * MIB);
     }

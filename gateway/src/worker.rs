@@ -39,12 +39,18 @@ use wheel::{Tick, Wheel};
 
 /// Events of one turn. Small, so that the end of a turn, where publications go out, is never far.
 pub(crate) const TURN: usize = 128;
+/// Deadlines handled in one turn. Many clients that came together come due together: they must not hold up the sockets.
+const TIMERS_A_TURN: usize = 32;
+/// Connections sent away in one turn of a drain.
+const FAREWELLS_A_TURN: usize = 32;
 /// Letters read in one turn.
 const LETTERS_A_TURN: usize = 256;
 /// Published frames that are held back for the end of a turn; more go out in the middle of it.
 const PUBLISHED_BYTES_MAX: usize = 1 << 20;
 /// Scratch memory that survives a turn.
 const SCRATCH_KEPT_BYTES: usize = 256 << 10;
+/// The part of the pool that is kept when nobody needs it.
+const FREE_SHARE_OF_POOL: usize = 16;
 /// How soon a full mailbox of another worker is tried again.
 const LANE_RETRY: Duration = Duration::from_millis(1);
 
@@ -65,9 +71,12 @@ pub(crate) struct Worker {
     next_id: u64,
     hub: Hub,
     wheel: Wheel,
+    /// Entries of the wheel that came up and have not been looked at.
+    due: VecDeque<(Tick, u32)>,
     now: Tick,
     turn_began: Instant,
     pool: BufferPool,
+    pool_bytes_max: usize,
     decode: decode::Shared,
     deflater: SharedDeflater,
     /// Where every read lands; nothing in it outlives the handling of the read.
@@ -85,7 +94,8 @@ pub(crate) struct Worker {
     mail_more: bool,
     /// Parcels that other workers' full mailboxes did not take.
     lanes: Vec<VecDeque<Parcel>>,
-    draining: bool,
+    /// The next slot whose connection is to be sent away; none while the worker serves.
+    drain_cursor: Option<usize>,
     stopped: bool,
 }
 
@@ -100,9 +110,10 @@ impl Worker {
     ) -> Self {
         let workers = node.stats.len();
         let limits = &node.limits;
+        let pool_bytes_max = limits.pool_bytes / workers;
         let pool = BufferPool::new(PoolConfig {
-            in_use_bytes_max: limits.pool_bytes / workers,
-            free_bytes_max: limits.pool_bytes / workers / 16,
+            in_use_bytes_max: pool_bytes_max,
+            free_bytes_max: pool_bytes_max / FREE_SHARE_OF_POOL,
         });
         let frame_limits = decode::Limits {
             frame_bytes_max: limits.frame_bytes as u64,
@@ -120,11 +131,13 @@ impl Worker {
             next_id: (index as u64) << 48,
             hub: Hub::new(index, Arc::clone(&node.directory)),
             wheel: Wheel::new(),
+            due: VecDeque::new(),
             now: 0,
             turn_began: Instant::now(),
             decode: decode::Shared::new(Role::Server, frame_limits, pool.clone()),
             deflater: SharedDeflater::new(node.compression.level),
             pool,
+            pool_bytes_max,
             input: vec![0; limits.read_buffer_bytes].into_boxed_slice(),
             replies: Vec::new(),
             published: Published::default(),
@@ -134,7 +147,7 @@ impl Worker {
             accept_more: false,
             mail_more: false,
             lanes: (0..workers).map(|_| VecDeque::new()).collect(),
-            draining: false,
+            drain_cursor: None,
             stopped: false,
             node,
         }
@@ -162,7 +175,12 @@ impl Worker {
 
     /// How long the next poll may wait.
     pub(crate) fn patience(&self) -> Duration {
-        if self.accept_more || self.mail_more || !self.ready.is_empty() && !self.is_congested() {
+        let has_work = self.accept_more
+            || self.mail_more
+            || !self.due.is_empty()
+            || self.is_sending_away()
+            || !self.ready.is_empty() && !self.is_congested();
+        if has_work {
             return Duration::ZERO;
         }
         let since_start = self.turn_began.saturating_duration_since(self.node.started);
@@ -175,7 +193,7 @@ impl Worker {
 
     /// Whether the worker was stopped, or drained and has no connection left.
     pub(crate) fn is_finished(&self) -> bool {
-        self.stopped || self.draining && self.connections.is_empty()
+        self.stopped || self.drain_cursor.is_some() && self.connections.is_empty()
     }
 
     fn begin_turn(&mut self) {
@@ -187,6 +205,8 @@ impl Worker {
             self.now = now;
             self.tick();
         }
+        self.handle_timers();
+        self.send_away();
     }
 
     /// Sends out what the turn published and tells the counters.

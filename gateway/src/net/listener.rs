@@ -53,6 +53,16 @@ pub(crate) enum ListenError {
     },
 }
 
+/// Kernel buffers of each accepted socket in bytes; 0 leaves one to the kernel, which tunes it up to megabytes.
+///
+/// What clients do not read or we do not read collects there, and all sockets of a machine share one bound (`tcp_mem`):
+/// beyond it the kernel drops segments of everyone.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SocketBuffers {
+    pub(crate) send_bytes: usize,
+    pub(crate) receive_bytes: usize,
+}
+
 /// The listeners of all workers, bound to one address.
 #[derive(Debug)]
 pub(crate) struct Listeners {
@@ -69,9 +79,13 @@ pub(crate) struct Listeners {
 /// silently steal a share of its clients, so the first socket binds without the option, which fails if anyone holds
 /// the port, and gets the option afterwards.
 ///
-/// Accepted sockets inherit `TCP_NODELAY` from these on Linux: one system call less per connection.
-pub(crate) fn bind(address: SocketAddr, workers: usize) -> Result<Listeners, ListenError> {
-    let first = open(address)?;
+/// Accepted sockets inherit `TCP_NODELAY` and the buffers from these on Linux: no system call per connection.
+pub(crate) fn bind(
+    address: SocketAddr,
+    workers: usize,
+    buffers: SocketBuffers,
+) -> Result<Listeners, ListenError> {
+    let first = open(address, buffers)?;
     first.bind(&address.into()).map_err(|e| ListenError::new(address, "bind", e))?;
     let bound = first
         .local_addr()
@@ -84,7 +98,7 @@ pub(crate) fn bind(address: SocketAddr, workers: usize) -> Result<Listeners, Lis
     }
     sockets.push(listen(first, address)?);
     for _ in 1..workers {
-        let socket = open(address)?;
+        let socket = open(address, buffers)?;
         share_port(&socket, address)?;
         socket.bind(&bound.into()).map_err(|e| ListenError::new(address, "bind", e))?;
         sockets.push(listen(socket, address)?);
@@ -92,13 +106,22 @@ pub(crate) fn bind(address: SocketAddr, workers: usize) -> Result<Listeners, Lis
     Ok(Listeners { sockets, address: bound })
 }
 
-fn open(address: SocketAddr) -> Result<Socket, ListenError> {
+fn open(address: SocketAddr, buffers: SocketBuffers) -> Result<Socket, ListenError> {
     let socket =
         Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))
             .map_err(|e| ListenError::new(address, "socket", e))?;
     // Lets a restarted gateway bind while connections of the old one are in TIME_WAIT; it does not let two listen.
     socket.set_reuse_address(true).map_err(|e| ListenError::new(address, "setsockopt(SO_REUSEADDR)", e))?;
     socket.set_tcp_nodelay(true).map_err(|e| ListenError::new(address, "setsockopt(TCP_NODELAY)", e))?;
+    // Before listen: the window scale that a handshake offers follows from the receive buffer.
+    if buffers.send_bytes > 0 {
+        let set = socket.set_send_buffer_size(buffers.send_bytes);
+        set.map_err(|e| ListenError::new(address, "setsockopt(SO_SNDBUF)", e))?;
+    }
+    if buffers.receive_bytes > 0 {
+        let set = socket.set_recv_buffer_size(buffers.receive_bytes);
+        set.map_err(|e| ListenError::new(address, "setsockopt(SO_RCVBUF)", e))?;
+    }
     Ok(socket)
 }
 

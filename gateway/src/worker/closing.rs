@@ -4,7 +4,7 @@ use std::io;
 
 use tidegate_wire::close::{self, CloseCode};
 
-use super::Worker;
+use super::{FAREWELLS_A_TURN, Worker};
 use crate::connection::{Connection, Endpoint, Farewell, Phase};
 use crate::ending::{Attention, CloseCause, HandshakeOutcome};
 use crate::metrics::stats::Single;
@@ -133,20 +133,33 @@ impl Worker {
         self.stats.parser_states[connection.parser_state as usize].sub(1);
     }
 
-    /// Sends every client away: no new ones, and a close frame for each open connection.
+    /// No new clients; the old ones are sent away from the next turn on.
     pub(super) fn drain(&mut self) {
-        self.draining = true;
+        // What the kernel has already accepted for us would be reset.
         self.accept();
         self.accept_more = false;
         self.listener = None;
-        let slots: Vec<usize> = self.connections.iter().map(|(slot, _)| slot).collect();
-        for slot in slots {
-            match self.connections[slot].phase {
-                Phase::Open(_) => self.end(slot, CloseCause::Shutdown),
-                // A request that is under way is answered with 503 when it is complete.
-                Phase::Handshaking(_) | Phase::Closing(_) => {}
+        self.drain_cursor.get_or_insert(0);
+    }
+
+    /// Sends some clients away. A request that is under way is answered with 503 when it is complete.
+    pub(super) fn send_away(&mut self) {
+        let mut farewells = 0;
+        while let Some(slot) = self.drain_cursor.filter(|&slot| slot < self.connections.capacity())
+            && farewells < FAREWELLS_A_TURN
+        {
+            self.drain_cursor = Some(slot + 1);
+            if self.connections.get(slot).is_some_and(|connection| matches!(connection.phase, Phase::Open(_)))
+            {
+                self.end(slot, CloseCause::Shutdown);
+                farewells += 1;
             }
         }
+    }
+
+    /// Whether a drain has not come to every connection yet.
+    pub(super) fn is_sending_away(&self) -> bool {
+        self.drain_cursor.is_some_and(|slot| slot < self.connections.capacity())
     }
 
     /// The one place where an open connection's end is counted and logged (invariant I6); it also leaves its channel.

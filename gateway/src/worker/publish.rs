@@ -45,7 +45,7 @@ impl Worker {
     fn deliver(&mut self, channel: ChannelIndex, frames: &[u8], messages: u32) {
         let Some(channel) = self.hub.channel(channel) else { return };
         let io = Io { registry: &self.registry, pool: &self.pool, stats: &self.stats, now: self.now };
-        let outbox_bytes_max = self.node.limits.outbox_bytes;
+        let outbox_bytes_max = self.outbox_bytes_max();
         let threshold = self.node.compression.threshold_bytes;
         let mut ending: Vec<(u32, CloseCause)> = Vec::new();
         self.forms.clear();
@@ -70,7 +70,7 @@ impl Worker {
                 Ok(()) if connection.outbox.len() <= outbox_bytes_max => {}
                 Ok(()) => ending.push((member, CloseCause::SlowConsumer)),
                 Err(SendError::Socket) => ending.push((member, CloseCause::ConnectionLost)),
-                Err(SendError::PoolExhausted) => ending.push((member, CloseCause::Overloaded)),
+                Err(SendError::PoolExhausted) => ending.push((member, CloseCause::SlowConsumer)),
             }
         }
         let deliveries = channel.members.len() as u64;
@@ -78,10 +78,19 @@ impl Worker {
         self.stats.message_bytes_out.add(deliveries * frames.len() as u64);
         for (member, cause) in ending {
             match cause {
-                CloseCause::SlowConsumer => self.end(member as usize, cause),
-                _ => self.lose(member as usize, cause),
+                CloseCause::ConnectionLost => self.lose(member as usize, cause),
+                _ => self.end(member as usize, cause),
             }
         }
+    }
+
+    /// What one outbox may hold now: `limits.outbox_bytes`, or a share of what is left of the pool if that is less, so that
+    /// many slow clients together never leave the others without buffers (dynamic thresholds: Choudhury and Hahne,
+    /// IEEE/ACM Transactions on Networking 6(2), 1998).
+    pub(super) fn outbox_bytes_max(&self) -> usize {
+        const SHARE_OF_REST: usize = 8;
+        let rest = self.pool_bytes_max.saturating_sub(self.pool.stats().in_use_bytes);
+        self.node.limits.outbox_bytes.min(rest / SHARE_OF_REST)
     }
 
     /// Sends this turn's frames to the workers that have members of their channels: one letter each.

@@ -8,7 +8,7 @@ use tidegate_wire::frame::{self, OpCode};
 
 use super::driver::Driver;
 use super::*;
-use crate::net::listener::bind;
+use crate::net::listener::{SocketBuffers, bind};
 use crate::node::testing;
 
 const REQUEST: &str = "Host: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -27,7 +27,8 @@ impl Rig {
         let node = testing::node(workers, settings);
         let (mut drivers, mut posts, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..workers {
-            let mut listeners = bind(SocketAddr::from(([127, 0, 0, 1], 0)), 1).unwrap();
+            let mut listeners =
+                bind(SocketAddr::from(([127, 0, 0, 1], 0)), 1, SocketBuffers::default()).unwrap();
             let (driver, post) = Driver::new(listeners.sockets.remove(0)).unwrap();
             drivers.push(driver);
             posts.push(post);
@@ -221,4 +222,58 @@ fn while_another_worker_does_not_keep_up_clients_are_not_read_and_nothing_is_los
     for number in 0..MESSAGES {
         assert_eq!(read_message(&mut there, 8), number.to_be_bytes());
     }
+}
+
+#[test]
+fn many_deadlines_at_once_are_handled_a_few_a_turn() {
+    let mut rig = Rig::new(1, &["limits.handshake_timeout=1s"]);
+    let clients = 3 * TIMERS_A_TURN as u64;
+    let address = rig.addresses[0];
+    let half_open: Vec<_> = (0..clients).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let mut reaped = 0;
+    rig.turn_until(0, |worker| {
+        let now = worker.stats.handshakes_reaped[crate::ending::Stage::Request as usize].get();
+        assert!(now - reaped <= TIMERS_A_TURN as u64, "a turn stays short");
+        reaped = now;
+        now == clients
+    });
+    for mut client in half_open {
+        let mut answer = [0; 12];
+        client.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 408");
+    }
+}
+
+#[test]
+fn a_drain_sends_everyone_away_a_few_a_turn_and_ends_when_they_are_gone() {
+    let mut rig = Rig::new(1, &[]);
+    let mut clients: Vec<_> = (0..2 * FAREWELLS_A_TURN + 1).map(|_| rig.connect(0, "/echo")).collect();
+    assert!(rig.node.posts()[0].try_send(Mail::Drain).is_ok());
+    let mut told = 0;
+    rig.turn_until(0, |worker| {
+        let now = worker.stats.closed[CloseCause::Shutdown as usize].get();
+        assert!(now - told <= FAREWELLS_A_TURN as u64, "a turn stays short");
+        told = now;
+        !worker.is_sending_away() && worker.drain_cursor.is_some()
+    });
+    assert!(!rig.workers[0].1.is_finished(), "the clients have not answered");
+    for client in &mut clients {
+        let mut close = [0; 4];
+        client.read_exact(&mut close).unwrap();
+        assert_eq!(close[2..], 1012u16.to_be_bytes());
+        let mut answer = Vec::new();
+        tidegate_wire::close::append_masked(&mut answer, [0; 4], None, "");
+        client.write_all(&answer).unwrap();
+    }
+    rig.turn_until(0, Worker::is_finished);
+}
+
+#[test]
+fn the_more_of_the_pool_is_in_use_the_less_one_outbox_may_hold() {
+    let rig =
+        Rig::new(1, &["limits.pool_bytes=1MiB", "limits.message_bytes=64KiB", "limits.outbox_bytes=1MiB"]);
+    let (_, worker) = &rig.workers[0];
+    assert_eq!(worker.outbox_bytes_max(), 128 << 10);
+    let _held = worker.pool.try_take(512 << 10).unwrap();
+    assert!(worker.outbox_bytes_max() <= 64 << 10);
 }

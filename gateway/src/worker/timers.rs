@@ -5,8 +5,8 @@ use std::time::Duration;
 use tidegate_wire::decode::State;
 use tidegate_wire::frame::{self, OpCode};
 
-use super::Worker;
 use super::wheel::Tick;
+use super::{TIMERS_A_TURN, Worker};
 use crate::connection::{Phase, Reading};
 use crate::ending::{CloseCause, HandshakeOutcome, Stage};
 
@@ -20,12 +20,10 @@ enum Due {
 }
 
 impl Worker {
-    /// Handles everything that came due since the last tick.
+    /// Notes what came due since the last tick.
     pub(super) fn tick(&mut self) {
         while let Some((tick, entries)) = self.wheel.take_due(self.now) {
-            for &entry in &entries {
-                self.handle_timer(entry as usize, tick);
-            }
+            self.due.extend(entries.iter().map(|&entry| (tick, entry)));
             self.wheel.recycle(tick, entries);
         }
         let pool = self.pool.stats();
@@ -34,6 +32,14 @@ impl Worker {
         self.stats.pool_allocations.set(pool.allocated_total);
         self.stats.pool_refusals.set(pool.refused_total);
         self.stats.channels.set(self.hub.len() as u64);
+    }
+
+    /// Handles some of what is due.
+    pub(super) fn handle_timers(&mut self) {
+        for _ in 0..TIMERS_A_TURN {
+            let Some((tick, entry)) = self.due.pop_front() else { return };
+            self.handle_timer(entry as usize, tick);
+        }
     }
 
     /// Files the connection under the tick at which it has to be looked at, unless it already is under an earlier one.

@@ -21,7 +21,7 @@ fn accept_any(listeners: &Listeners) -> mio::net::TcpStream {
 
 #[test]
 fn port_zero_gives_every_worker_the_same_port() {
-    let listeners = bind(loopback(0), 4).unwrap();
+    let listeners = bind(loopback(0), 4, SocketBuffers::default()).unwrap();
     assert_eq!(listeners.sockets.len(), 4);
     assert_ne!(listeners.address.port(), 0);
     for socket in &listeners.sockets {
@@ -31,7 +31,7 @@ fn port_zero_gives_every_worker_the_same_port() {
 
 #[test]
 fn every_worker_gets_a_share_of_the_connections() {
-    let listeners = bind(loopback(0), 2).unwrap();
+    let listeners = bind(loopback(0), 2, SocketBuffers::default()).unwrap();
     let _clients: Vec<_> = (0..64).map(|_| TcpStream::connect(listeners.address).unwrap()).collect();
     let counts: Vec<usize> =
         listeners.sockets.iter().map(|l| std::iter::from_fn(|| accept(l)).count()).collect();
@@ -43,8 +43,8 @@ fn every_worker_gets_a_share_of_the_connections() {
 #[test]
 fn a_second_gateway_is_told_that_the_address_is_in_use() {
     for (first, second) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
-        let held = bind(loopback(0), first).unwrap();
-        let error = bind(held.address, second).unwrap_err();
+        let held = bind(loopback(0), first, SocketBuffers::default()).unwrap();
+        let error = bind(held.address, second, SocketBuffers::default()).unwrap_err();
         assert!(matches!(error, ListenError::AddressInUse { address } if address == held.address));
         assert!(error.to_string().starts_with("client.listen = 127.0.0.1:"), "{error}");
     }
@@ -52,26 +52,26 @@ fn a_second_gateway_is_told_that_the_address_is_in_use() {
 
 #[test]
 fn the_port_can_be_bound_again_after_a_stop_with_clients_connected() {
-    let first = bind(loopback(0), 2).unwrap();
+    let first = bind(loopback(0), 2, SocketBuffers::default()).unwrap();
     let client = TcpStream::connect(first.address).unwrap();
     let address = first.address;
     // Accepted and closed by the server first: its end goes to TIME_WAIT, as in a restart.
     drop(accept_any(&first));
     drop(first);
     drop(client);
-    assert_eq!(bind(address, 2).unwrap().address, address);
+    assert_eq!(bind(address, 2, SocketBuffers::default()).unwrap().address, address);
 }
 
 #[test]
 fn an_address_of_another_machine_is_named_as_such() {
-    let error = bind("192.0.2.1:0".parse().unwrap(), 1).unwrap_err();
+    let error = bind("192.0.2.1:0".parse().unwrap(), 1, SocketBuffers::default()).unwrap_err();
     assert!(matches!(error, ListenError::AddressNotAvailable { .. }), "{error}");
 }
 
 #[test]
 fn accepted_sockets_inherit_nodelay_from_the_listener() {
     for workers in [1, 2] {
-        let listeners = bind(loopback(0), workers).unwrap();
+        let listeners = bind(loopback(0), workers, SocketBuffers::default()).unwrap();
         let _client = TcpStream::connect(listeners.address).unwrap();
         assert!(accept_any(&listeners).nodelay().unwrap());
     }
@@ -129,4 +129,16 @@ fn a_pause_owes_exactly_one_accept() {
 
     let second = backoff.handle_exhausted(resume_at);
     assert_eq!(second - resume_at, Duration::from_millis(10), "resuming is no success yet");
+}
+
+#[test]
+fn accepted_sockets_inherit_the_configured_buffers() {
+    let buffers = SocketBuffers { send_bytes: 64 << 10, receive_bytes: 32 << 10 };
+    let listeners = bind(loopback(0), 1, buffers).unwrap();
+    let _client = TcpStream::connect(listeners.address).unwrap();
+    let accepted = accept_any(&listeners);
+    let accepted = socket2::SockRef::from(&accepted);
+    // Linux reserves as much again for its bookkeeping (socket(7)).
+    assert_eq!(accepted.send_buffer_size().unwrap(), 2 * buffers.send_bytes);
+    assert_eq!(accepted.recv_buffer_size().unwrap(), 2 * buffers.receive_bytes);
 }
