@@ -278,7 +278,6 @@ pub(crate) struct CompareArgs {
     pub(crate) json: bool,
     /// Print the table in Markdown; with FILE, put it there between its `table:begin` and `table:end` comments instead.
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
-    #[expect(clippy::option_option, reason = "how clap spells an option whose value may be left out")]
     pub(crate) markdown: Option<Option<PathBuf>>,
     /// Exit with 1 if a goal is missed.
     #[arg(long)]

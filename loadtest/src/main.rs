@@ -11,6 +11,7 @@ mod descriptors;
 mod engine;
 mod failure;
 mod floor;
+mod kernel;
 mod latency;
 mod payload;
 mod procfs;

@@ -11,6 +11,7 @@ use super::opening::Opener;
 use crate::clock::Nanos;
 use crate::engine::{Commands, Dial, Ending, Lane};
 use crate::failure::Failure;
+use crate::kernel::KernelLosses;
 use crate::latency::{Latency, LatencySummary};
 use crate::report::Faults;
 
@@ -37,6 +38,8 @@ pub(super) struct Neighbours {
     without: Latency,
     with: Latency,
     lag_without: Latency,
+    /// When the offenders came.
+    kernel_before: KernelLosses,
 }
 
 /// Which part of the run a message belongs to, by when it was due.
@@ -57,6 +60,7 @@ impl Neighbours {
             without: Latency::new(),
             with: Latency::new(),
             lag_without: Latency::new(),
+            kernel_before: KernelLosses::default(),
             plan,
         }
     }
@@ -101,6 +105,7 @@ impl Neighbours {
                 Part::Without { from: until, until: until + self.plan.baseline }
             }
             Part::Without { until, .. } if now >= until => {
+                self.kernel_before = KernelLosses::read();
                 self.lag_without = std::mem::replace(&mut self.clients.lag, Latency::new());
                 Part::With { from: until }
             }
@@ -140,9 +145,14 @@ impl Neighbours {
         {
             faults.add(|| format!("p99 beside offenders is {p99_ratio:.2} x p99 without, more than {max}"));
         }
+        let mut counts = BTreeMap::from([
+            ("well-behaved", self.plan.count as u64),
+            ("sent", self.clients.sent),
+            ("received", self.clients.received),
+        ]);
+        counts.extend(KernelLosses::read().since(self.kernel_before));
         Conclusion {
-            sent: self.clients.sent,
-            received: self.clients.received,
+            counts,
             latencies: vec![
                 without,
                 with,
@@ -168,8 +178,7 @@ impl Neighbours {
 
 /// What the well-behaved clients found.
 pub(super) struct Conclusion {
-    pub(super) sent: u64,
-    pub(super) received: u64,
+    pub(super) counts: BTreeMap<&'static str, u64>,
     pub(super) latencies: Vec<LatencySummary>,
     pub(super) derived: BTreeMap<&'static str, f64>,
     pub(super) faults: Faults,

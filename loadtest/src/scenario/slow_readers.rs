@@ -237,6 +237,9 @@ impl SlowReaders {
             self.endings.insert("still open".to_owned(), self.open as u64);
         }
         let conclusion = self.neighbours.conclude();
+        let mut counts = conclusion.counts;
+        counts.insert("unread messages sent", self.sent);
+        counts.insert("offenders blocked", self.blocked as u64);
         let mut faults = conclusion.faults;
         self.faults.first.into_iter().for_each(|fault| faults.add(|| fault));
         if self.plan.kind == Offence::Channel && self.fed.received != self.sent {
@@ -257,13 +260,7 @@ impl SlowReaders {
             unit: "offender",
             units,
             units_per_second: per_second(units, self.measured_ns),
-            counts: BTreeMap::from([
-                ("well-behaved", self.plan.neighbours.count as u64),
-                ("sent", conclusion.sent),
-                ("received", conclusion.received),
-                ("unread messages sent", self.sent),
-                ("offenders blocked", self.blocked as u64),
-            ]),
+            counts,
             latencies: conclusion.latencies,
             server,
             derived: conclusion.derived,

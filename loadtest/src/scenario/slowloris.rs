@@ -177,11 +177,7 @@ impl Slowloris {
             unit: "offender",
             units,
             units_per_second: per_second(units, self.measured_ns),
-            counts: BTreeMap::from([
-                ("well-behaved", self.plan.neighbours.count as u64),
-                ("sent", conclusion.sent),
-                ("received", conclusion.received),
-            ]),
+            counts: conclusion.counts,
             latencies: conclusion.latencies,
             server,
             derived: conclusion.derived,

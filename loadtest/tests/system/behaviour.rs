@@ -177,6 +177,7 @@ fn assert_two_latencies(outcome: &Outcome) {
         assert!(outcome.report["latencies"][index]["count"].as_u64().unwrap() > 0, "{}", outcome.report);
     }
     assert!(outcome.report["derived"]["p99_ratio"].as_f64().unwrap() > 0.0);
+    assert!(outcome.report["counts"]["kernel packet drops"].is_u64());
 }
 
 fn assert_passed(outcome: &Outcome) {
