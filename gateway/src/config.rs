@@ -173,7 +173,7 @@ config_section! {
         /// large messages over long distances: it bounds what is on its way.
         pub socket_receive_bytes: usize = bytes(128 * KIB).within(0..=64 * MIB);
         /// Buffer that a worker reads into; each worker has one.
-        pub read_buffer_bytes: usize = bytes(256 * KIB).within(4 * KIB..=16 * MIB);
+        pub read_buffer_bytes: usize = bytes(64 * KIB).within(4 * KIB..=16 * MIB);
     }
 }
 

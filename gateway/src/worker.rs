@@ -35,18 +35,20 @@ use crate::metrics::stats::WorkerStats;
 use crate::net::listener::AcceptBackoff;
 use crate::node::Node;
 use mail::{Mail, Mailbox, Parcel};
-use wheel::{Tick, Wheel};
+use wheel::{Tick, Wheel, start_of, tick_of};
 
 /// Events of one turn. Small, so that the end of a turn, where publications go out, is never far.
 pub(crate) const TURN: usize = 128;
 /// Deadlines handled in one turn. Many clients that came together come due together: they must not hold up the sockets.
-const TIMERS_A_TURN: usize = 32;
+const TIMERS_A_TURN: usize = 8;
 /// Connections sent away in one turn of a drain.
-const FAREWELLS_A_TURN: usize = 32;
+const FAREWELLS_A_TURN: usize = 8;
 /// Letters read in one turn.
 const LETTERS_A_TURN: usize = 256;
 /// Published frames that are held back for the end of a turn; more go out in the middle of it.
 const PUBLISHED_BYTES_MAX: usize = 1 << 20;
+/// How long a worker without connections may sleep; the liveness probe wants to see it turn.
+const IDLE_PATIENCE: Duration = Duration::from_secs(1);
 /// Scratch memory that survives a turn.
 const SCRATCH_KEPT_BYTES: usize = 256 << 10;
 /// The part of the pool that is kept when nobody needs it.
@@ -184,7 +186,10 @@ impl Worker {
             return Duration::ZERO;
         }
         let since_start = self.turn_began.saturating_duration_since(self.node.started);
-        let to_next_tick = Duration::from_secs(u64::from(self.now) + 1).saturating_sub(since_start);
+        let to_next_tick = match self.connections.is_empty() {
+            true => IDLE_PATIENCE,
+            false => start_of(self.now + 1).saturating_sub(since_start),
+        };
         let resume_at = self.accept_backoff.resume_at();
         let to_accept = resume_at.map_or(to_next_tick, |at| at.saturating_duration_since(self.turn_began));
         let patience = to_next_tick.min(to_accept);
@@ -200,7 +205,7 @@ impl Worker {
         self.turn_began = Instant::now();
         let uptime = self.turn_began.saturating_duration_since(self.node.started);
         self.stats.turned_at_ms.set(u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX));
-        let now = Tick::try_from(uptime.as_secs()).unwrap_or(Tick::MAX);
+        let now = tick_of(uptime);
         if now > self.now {
             self.now = now;
             self.tick();

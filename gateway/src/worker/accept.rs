@@ -16,7 +16,7 @@ use crate::net::listener::AcceptFault;
 use crate::net::transport::Transport;
 
 /// Sockets accepted in one turn.
-const ACCEPTS_A_TURN: usize = 64;
+const ACCEPTS_A_TURN: usize = 16;
 /// How many connections beyond the limit are kept for as long as it takes to tell them 503; more are just closed.
 const REFUSALS_IN_PROGRESS_MAX: u64 = 1024;
 /// How much more loaded than another worker this one must be to give a socket away: below, the hop costs more than the

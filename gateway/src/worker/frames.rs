@@ -129,8 +129,9 @@ impl Worker {
                 self.lose(slot, CloseCause::ConnectionLost);
                 false
             }
+            // Only what its own socket does not take needs a buffer.
             Err(SendError::PoolExhausted) => {
-                self.lose(slot, CloseCause::Overloaded);
+                self.lose(slot, CloseCause::SlowConsumer);
                 false
             }
         }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::Worker;
+use super::wheel::start_of;
 use crate::connection::{Connection, Endpoint, Phase};
 
 /// One connection, described.
@@ -18,7 +19,7 @@ pub(crate) struct ConnectionView {
     step: &'static str,
     route: Option<u16>,
     age_ms: u64,
-    quiet_s: u32,
+    quiet_ms: u128,
     outbox_bytes: usize,
     pings_unanswered: u8,
 }
@@ -45,7 +46,7 @@ impl Worker {
             step,
             route: matches!(connection.phase, Phase::Open(_)).then_some(connection.route),
             age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
-            quiet_s: self.now.saturating_sub(connection.seen),
+            quiet_ms: start_of(self.now.saturating_sub(connection.seen)).as_millis(),
             outbox_bytes: connection.outbox.len(),
             pings_unanswered: connection.pings_unanswered,
         }

@@ -1,11 +1,9 @@
-//! Once a second: whose handshake, frame, outbox, ping or farewell has taken too long.
-
-use std::time::Duration;
+//! Many times a second: whose handshake, frame, outbox, ping or farewell has taken too long.
 
 use tidegate_wire::decode::State;
 use tidegate_wire::frame::{self, OpCode};
 
-use super::wheel::Tick;
+use super::wheel::{Tick, ticks};
 use super::{TIMERS_A_TURN, Worker};
 use crate::connection::{Phase, Reading};
 use crate::ending::{CloseCause, HandshakeOutcome, Stage};
@@ -130,9 +128,4 @@ impl Worker {
     pub(super) fn close_ticks(&self) -> Tick {
         ticks(self.node.limits.close_timeout)
     }
-}
-
-/// A time limit in ticks, rounded up: late by up to two seconds, never early.
-fn ticks(limit: Duration) -> Tick {
-    Tick::try_from(limit.as_millis().div_ceil(1000)).unwrap_or(Tick::MAX)
 }

@@ -1,14 +1,38 @@
-//! Deadlines of a worker's connections: a hashed timing wheel with slots of one second.
+//! Deadlines of a worker's connections: a hashed timing wheel with slots of a sixteenth of a second.
 //!
 //! A connection costs four bytes here and no system call. It is moved lazily: its entry stays where it is while its
 //! deadline recedes, and when the slot comes up the worker works out what is due and schedules it anew. An entry is stale
 //! when the connection's own `timer` names another tick; that also tells the entry of a slot that was reused.
 
-/// Seconds since the worker began.
+use std::time::Duration;
+
+/// Sixteenths of a second since the node began. Fine enough that clients that came within a second do not all come due
+/// at once, and lasts for eight years.
 pub(crate) type Tick = u32;
 
-/// Slots; a deadline further away is looked at again after so many seconds.
-const SLOTS: u32 = 64;
+/// Ticks of a second.
+pub(crate) const TICKS_PER_SECOND: u32 = 16;
+
+/// Slots: about a minute; a deadline further away is looked at again after that time.
+const SLOTS: u32 = 64 * TICKS_PER_SECOND;
+
+/// The tick of a moment, as time since the node began.
+pub(crate) fn tick_of(uptime: Duration) -> Tick {
+    Tick::try_from(uptime.as_nanos() * u128::from(TICKS_PER_SECOND) / NANOS_PER_SECOND).unwrap_or(Tick::MAX)
+}
+
+/// When a tick begins, as time since the node began.
+pub(crate) fn start_of(tick: Tick) -> Duration {
+    Duration::from_secs(1) * tick / TICKS_PER_SECOND
+}
+
+/// A time limit in ticks: up to an eighth of a second late, never early, whenever within a tick it begins.
+pub(crate) fn ticks(limit: Duration) -> Tick {
+    let ticks = (limit.as_nanos() * u128::from(TICKS_PER_SECOND)).div_ceil(NANOS_PER_SECOND) + 1;
+    Tick::try_from(ticks).unwrap_or(Tick::MAX / 2)
+}
+
+const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
 /// The wheel. Entries are indexes into the worker's connections.
 #[derive(Debug)]
@@ -59,6 +83,20 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_is_never_early_and_at_most_two_ticks_late() {
+        for limit_ms in [1, 62, 63, 1_000, 30_000] {
+            let limit = Duration::from_millis(limit_ms);
+            for begin_ms in 0..125 {
+                let begin = Duration::from_millis(begin_ms);
+                let due = start_of(tick_of(begin) + ticks(limit));
+                assert!(due >= begin + limit, "{limit_ms} ms from {begin_ms} ms are over at {due:?}");
+                assert!(due <= begin + limit + 2 * start_of(1), "{limit_ms} ms from {begin_ms} ms: {due:?}");
+            }
+        }
+        assert_eq!(tick_of(start_of(77)), 77);
+    }
+
+    #[test]
     fn an_entry_comes_up_at_its_tick_and_once() {
         let mut wheel = Wheel::new();
         assert_eq!(wheel.schedule(7, 3), 3);
@@ -74,6 +112,6 @@ mod tests {
         assert_eq!(wheel.schedule(1, 4), 11);
         assert_eq!(wheel.schedule(2, 10_000), 10 + SLOTS - 1);
         assert_eq!(due(&mut wheel, 11), [(11, vec![1])]);
-        assert_eq!(due(&mut wheel, 100), [(10 + SLOTS - 1, vec![2])]);
+        assert_eq!(due(&mut wheel, 2 * SLOTS), [(10 + SLOTS - 1, vec![2])]);
     }
 }
