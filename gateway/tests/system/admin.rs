@@ -108,5 +108,5 @@ fn unknown_paths_are_answered_with_the_known_ones() {
 fn json(gateway: &Gateway, path: &str) -> Value {
     let response = gateway.admin_get(path);
     assert_eq!(response.status, 200, "{response:?}");
-    serde_json::from_str(&response.body).unwrap()
+    serde_json::from_str(&response.body).expect("it answers with JSON")
 }

@@ -207,5 +207,5 @@ fn request(first: &str, lines: &[&str]) -> String {
 }
 
 fn read_head(client: &mut Client) -> String {
-    String::from_utf8(client.read_until(b"\r\n\r\n")).unwrap()
+    String::from_utf8(client.read_until(b"\r\n\r\n")).expect("a response head is ASCII")
 }

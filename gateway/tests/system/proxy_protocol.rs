@@ -118,7 +118,10 @@ fn behind_balancer() -> Builder {
 /// The clients' addresses as the gateway sees them.
 fn peers(gateway: &Gateway) -> Vec<String> {
     let body = gateway.admin_get("/debug/connections").body;
-    let described: serde_json::Value = serde_json::from_str(&body).unwrap();
-    let connections = described["connections"].as_array().unwrap();
-    connections.iter().map(|connection| connection["peer"].as_str().unwrap().to_owned()).collect()
+    let described: serde_json::Value = serde_json::from_str(&body).expect("it answers with JSON");
+    let connections = described["connections"].as_array().expect("`connections` is a list");
+    connections
+        .iter()
+        .map(|connection| connection["peer"].as_str().expect("each has a peer").to_owned())
+        .collect()
 }
