@@ -15,6 +15,8 @@ use crate::target::SourceRange;
 const BIND_ATTEMPTS: u32 = 8;
 /// `SO_RCVBUF` of a small socket; the kernel doubles it for its own use.
 const SMALL_BUFFER_BYTES: usize = 4 * 1024;
+/// `SO_SNDBUF` of a small socket.
+const SMALL_SEND_BYTES: usize = 64 * 1024;
 /// Loopback segments are 64 KiB otherwise, and the server's send buffer begins at some 20 of them. Not as small as Ethernet's: the
 /// load generator pays for each segment, and must not become the bottleneck.
 const SMALL_SEGMENT_BYTES: u32 = 8 * 1024;
@@ -35,6 +37,9 @@ pub(super) fn connect(
             // Before connecting: both go into the SYN.
             socket.set_recv_buffer_size(SMALL_BUFFER_BYTES)?;
             socket.set_tcp_mss(SMALL_SEGMENT_BYTES)?;
+            // A thousand clients that are not read would fill the memory that all TCP sockets of this machine share, the
+            // server's among them: then the kernel drops everyone's segments. Real offenders bring their own.
+            socket.set_send_buffer_size(SMALL_SEND_BYTES)?;
         }
         if let Some(sources) = sources {
             socket.set_reuse_address(true)?;
