@@ -20,7 +20,7 @@ use crate::hub::Membership;
 use crate::metrics::stats::WorkerStats;
 use crate::net::address_limits::AddressPermit;
 use crate::net::transport::Transport;
-use crate::worker::wheel::Tick;
+use crate::worker::wheel::{Tick, Wheel};
 use outbox::Outbox;
 
 /// A client's socket and everything its worker knows of it.
@@ -37,7 +37,7 @@ pub(crate) struct Connection {
     pub(crate) generation: u32,
     /// When a byte last came from the client.
     pub(crate) seen: Tick,
-    /// Which of its entries in the wheel is the valid one.
+    /// Which of its entries in the wheel is the valid one; 0: none.
     pub(crate) timer: Tick,
     /// When the phase's own clock began: an unfinished frame, or the closing handshake.
     pub(crate) since: Tick,
@@ -135,6 +135,15 @@ impl Connection {
     /// The event loop's name for a connection: its slot and generation.
     pub(crate) fn token(slot: usize, generation: u32) -> Token {
         Token((generation as usize) << 32 | slot)
+    }
+
+    /// Files the connection under the tick at which it has to be looked at, unless it already is under an earlier one.
+    pub(crate) fn schedule(&mut self, wheel: &mut Wheel, slot: usize, at: Tick) {
+        if self.timer != 0 && self.timer <= at {
+            return;
+        }
+        let entry = u32::try_from(slot).expect("a process has fewer descriptors than a u32 counts");
+        self.timer = wheel.schedule(entry, at);
     }
 
     /// Sends whole frames: to the socket as far as it takes them, the rest into the outbox.

@@ -136,7 +136,7 @@ pub(crate) enum HandshakeOutcome {
     Timeout,
     /// 429: too many connections of one address.
     AddressLimit,
-    /// 429: too many handshakes a second.
+    /// 503: too many handshakes a second.
     RateLimit,
     /// 503: the node is full.
     NodeLimit,

@@ -90,7 +90,8 @@ impl Hub {
     }
 
     /// Channels with members on this worker.
-    pub(crate) fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.channels.len()
     }
 }

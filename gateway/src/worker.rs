@@ -341,10 +341,12 @@ impl Worker {
         if state != connection.parser_state {
             self.stats.parser_states[connection.parser_state as usize].sub(1);
             self.stats.parser_states[state as usize].add(1);
-            if connection.parser_state == State::Idle {
-                connection.since = self.now;
-            }
+            let begins = connection.parser_state == State::Idle;
             connection.parser_state = state;
+            if begins {
+                connection.since = self.now;
+                self.schedule(slot, self.now + self.frame_ticks());
+            }
         }
     }
 

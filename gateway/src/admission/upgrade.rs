@@ -114,7 +114,7 @@ fn check_rate(node: &Node, now: Instant) -> Result<(), Refused> {
         None | Some(RateVerdict::Admit) => Ok(()),
         Some(RateVerdict::Defer { retry_after_s }) => {
             let why = "too many handshakes a second: try again later";
-            Err(Refused::new(HandshakeOutcome::RateLimit, 429, why).retry_after(retry_after_s))
+            Err(Refused::new(HandshakeOutcome::RateLimit, 503, why).retry_after(retry_after_s))
         }
     }
 }
@@ -200,6 +200,6 @@ mod tests {
         let node = node(1, &["limits.handshakes_per_second=2"]);
         assert!(judge(&node, "/echo", "", None).is_ok());
         assert!(judge(&node, "/echo", "", None).is_ok());
-        assert_eq!(refusal(&node, "/echo", "", None), (429, "rate_limit", Some(1)));
+        assert_eq!(refusal(&node, "/echo", "", None), (503, "rate_limit", Some(1)));
     }
 }

@@ -127,7 +127,6 @@ pub(crate) struct WorkerStats {
     pub(crate) pool_free_bytes: Single,
     pub(crate) pool_allocations: Single,
     pub(crate) pool_refusals: Single,
-    pub(crate) channels: Single,
     /// Batches that waited because another worker's mailbox was full.
     pub(crate) mail_waits: Single,
 }
@@ -163,7 +162,6 @@ impl WorkerStats {
             pool_free_bytes: Single::default(),
             pool_allocations: Single::default(),
             pool_refusals: Single::default(),
-            channels: Single::default(),
             mail_waits: Single::default(),
         }
     }

@@ -140,7 +140,12 @@ impl Worker {
     /// A channel's member whose replies (pongs) pile up is as slow as one whose messages do. An echo is paused instead.
     fn check_outbox(&mut self, slot: usize) -> bool {
         let connection = &self.connections[slot];
-        if connection.outbox.is_empty() || connection.outbox.len() <= self.outbox_bytes_max() {
+        if !connection.has_unsent() {
+            return true;
+        }
+        self.schedule(slot, self.now + self.write_ticks());
+        let connection = &self.connections[slot];
+        if connection.outbox.len() <= self.outbox_bytes_max() {
             return true;
         }
         match connection.phase {

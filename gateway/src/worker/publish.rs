@@ -47,6 +47,7 @@ impl Worker {
         let io = Io { registry: &self.registry, pool: &self.pool, stats: &self.stats, now: self.now };
         let outbox_bytes_max = self.outbox_bytes_max();
         let threshold = self.node.compression.threshold_bytes;
+        let stalled_at = self.now + self.write_ticks();
         let mut ending: Vec<(u32, CloseCause)> = Vec::new();
         self.forms.clear();
         for &member in &channel.members {
@@ -67,7 +68,10 @@ impl Worker {
                 },
             };
             match sent {
-                Ok(()) if connection.outbox.len() <= outbox_bytes_max => {}
+                Ok(()) if !connection.has_unsent() => {}
+                Ok(()) if connection.outbox.len() <= outbox_bytes_max => {
+                    connection.schedule(&mut self.wheel, slot, stalled_at);
+                }
                 Ok(()) => ending.push((member, CloseCause::SlowConsumer)),
                 Err(SendError::Socket) => ending.push((member, CloseCause::ConnectionLost)),
                 Err(SendError::PoolExhausted) => ending.push((member, CloseCause::SlowConsumer)),

@@ -29,7 +29,6 @@ impl Worker {
         self.stats.pool_free_bytes.set(pool.free_bytes as u64);
         self.stats.pool_allocations.set(pool.allocated_total);
         self.stats.pool_refusals.set(pool.refused_total);
-        self.stats.channels.set(self.hub.len() as u64);
     }
 
     /// Handles some of what is due.
@@ -42,12 +41,7 @@ impl Worker {
 
     /// Files the connection under the tick at which it has to be looked at, unless it already is under an earlier one.
     pub(super) fn schedule(&mut self, slot: usize, at: Tick) {
-        let connection = &mut self.connections[slot];
-        if connection.timer > self.now && connection.timer <= at {
-            return;
-        }
-        let entry = u32::try_from(slot).expect("a process has fewer descriptors than a u32 counts");
-        connection.timer = self.wheel.schedule(entry, at);
+        self.connections[slot].schedule(&mut self.wheel, slot, at);
     }
 
     fn handle_timer(&mut self, slot: usize, tick: Tick) {
@@ -85,14 +79,14 @@ impl Worker {
         let (connection, limits) = (&self.connections[slot], &self.node.limits);
         let mut next = Tick::MAX;
         if connection.has_unsent() {
-            let due = connection.progress.saturating_add(ticks(limits.write_timeout));
+            let due = connection.progress.saturating_add(self.write_ticks());
             if self.now >= due {
                 return Due::End(CloseCause::SlowConsumer);
             }
             next = next.min(due);
         }
         if connection.parser_state != State::Idle {
-            let due = connection.since.saturating_add(ticks(limits.frame_timeout));
+            let due = connection.since.saturating_add(self.frame_ticks());
             if self.now >= due && connection.reading == Reading::Wanted {
                 return Due::End(CloseCause::FrameTimeout);
             }
@@ -119,6 +113,14 @@ impl Worker {
         if self.send_replies(slot) {
             self.schedule(slot, self.now + ticks(self.node.limits.ping_interval));
         }
+    }
+
+    pub(super) fn frame_ticks(&self) -> Tick {
+        ticks(self.node.limits.frame_timeout)
+    }
+
+    pub(super) fn write_ticks(&self) -> Tick {
+        ticks(self.node.limits.write_timeout)
     }
 
     pub(super) fn handshake_ticks(&self) -> Tick {
