@@ -197,7 +197,7 @@ impl Page<'_, '_> {
         self.node.stats.iter().for_each(|stats| stats.turns.add_to(&mut total));
         self.histogram(
             "turn_duration",
-            "One turn of a worker's loop; every socket of the worker waits for it",
+            "Turns of the workers' loops: all large ones, a sixteenth of the small; every socket of the worker waits for one",
             &total,
         )?;
         self.counter("sockets_handed_over", "Accepted sockets given to a less loaded worker", |stats| {

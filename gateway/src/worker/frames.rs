@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use tidegate_wire::close::{self, CloseCode};
 use tidegate_wire::decode::{DecodeError, Decoded, Event};
-use tidegate_wire::frame::{self, OpCode};
+use tidegate_wire::frame::{self, HEADER_BYTES_MAX, Header, OpCode};
 
 use super::{More, PUBLISHED_BYTES_MAX, SCRATCH_KEPT_BYTES, Worker};
-use crate::connection::{Connection, Endpoint, Phase, Reading, SendError};
+use crate::connection::{Connection, Endpoint, Io, Phase, Reading, SendError};
 use crate::ending::CloseCause;
 
 /// Replies to one read that are held back for one write; more go out in the middle of it.
@@ -29,9 +29,13 @@ impl Worker {
     pub(super) fn handle_frames(&mut self, slot: usize, mut input: Range<usize>) {
         loop {
             self.replies.clear();
-            let stop = self.decode(slot, &mut input);
+            let (stop, framed) = self.decode(slot, &mut input);
             self.count_parser_state(slot);
-            if !self.replies.is_empty() && !self.send_replies(slot) {
+            let is_open = match framed {
+                Some(framed) => self.send_input(slot, framed),
+                None => self.replies.is_empty() || self.send_replies(slot),
+            };
+            if !is_open {
                 return;
             }
             match stop {
@@ -57,13 +61,23 @@ impl Worker {
         }
     }
 
-    fn decode(&mut self, slot: usize, input: &mut Range<usize>) -> Stop {
+    /// Decodes and answers. The answers are among the replies, or else the only one is a frame in the input buffer: an
+    /// echo needs no copy, since our header is shorter than the client's.
+    fn decode(&mut self, slot: usize, input: &mut Range<usize>) -> (Stop, Option<Range<usize>>) {
         let connection = &mut self.connections[slot];
-        let Phase::Open(endpoint) = connection.phase else { return Stop::Drained };
+        let Phase::Open(endpoint) = connection.phase else { return (Stop::Drained, None) };
+        let buffer = self.input.as_ptr_range();
+        let mut framed: Option<Range<usize>> = None;
         let (mut messages, mut bytes) = (0, 0);
         let stop = loop {
             if self.replies.len() >= REPLIES_BYTES_MAX || self.published.len() >= PUBLISHED_BYTES_MAX {
                 break Stop::Full;
+            }
+            if framed.is_some() && input.start == input.end {
+                break Stop::Drained;
+            }
+            if let Some(framed) = framed.take() {
+                self.replies.extend_from_slice(&self.input[framed]);
             }
             let Decoded { consumed, event } =
                 match connection.decoder.decode(&mut self.decode, &mut self.input[input.clone()]) {
@@ -81,18 +95,24 @@ impl Worker {
                         Endpoint::Channel(member) => {
                             self.published.push(member.channel, opcode, message.payload)
                         }
-                        Endpoint::Echo => {
-                            let deflated = connection
-                                .deflate
-                                .as_mut()
-                                .and_then(|deflate| deflate.compress(&mut self.deflater, message.payload));
-                            match deflated {
+                        Endpoint::Echo => match &mut connection.deflate {
+                            Some(deflate) => match deflate.compress(&mut self.deflater, message.payload) {
                                 Some(deflated) => {
-                                    frame::append_compressed(&mut self.replies, opcode, deflated)
+                                    frame::append_compressed(&mut self.replies, opcode, deflated);
                                 }
                                 None => frame::append(&mut self.replies, opcode, message.payload),
+                            },
+                            None if self.replies.is_empty()
+                                && buffer.contains(&message.payload.as_ptr())
+                                && input.start
+                                    >= message.payload.len()
+                                        + header(opcode, message.payload.len()).encoded_len() =>
+                            {
+                                let len = message.payload.len();
+                                framed = Some(frame_in_place(&mut self.input[..input.start], opcode, len));
                             }
-                        }
+                            None => frame::append(&mut self.replies, opcode, message.payload),
+                        },
                     }
                 }
                 Some(Event::Ping(payload)) => frame::append(&mut self.replies, OpCode::Pong, payload),
@@ -112,17 +132,26 @@ impl Worker {
                 self.stats.message_bytes_out.add(bytes);
             }
         }
-        stop
+        (stop, framed)
     }
 
     /// Sends the replies. False: the connection is gone or going.
     pub(super) fn send_replies(&mut self, slot: usize) -> bool {
-        let replies = std::mem::take(&mut self.replies);
-        let (connection, io) = self.connection_io(slot);
-        let sent = connection.send(&io, slot, &replies);
-        self.replies = replies;
+        let io = Io { registry: &self.registry, pool: &self.pool, stats: &self.stats, now: self.now };
+        let sent = self.connections[slot].send(&io, slot, &self.replies);
         self.replies.clear();
         self.replies.shrink_to(SCRATCH_KEPT_BYTES);
+        self.after_send(slot, sent)
+    }
+
+    /// Sends a frame that lies in the input buffer. False: the connection is gone or going.
+    fn send_input(&mut self, slot: usize, framed: Range<usize>) -> bool {
+        let io = Io { registry: &self.registry, pool: &self.pool, stats: &self.stats, now: self.now };
+        let sent = self.connections[slot].send(&io, slot, &self.input[framed]);
+        self.after_send(slot, sent)
+    }
+
+    fn after_send(&mut self, slot: usize, sent: Result<(), SendError>) -> bool {
         match sent {
             Ok(()) => self.check_outbox(slot),
             Err(SendError::Socket) => {
@@ -213,4 +242,18 @@ impl Worker {
         let code: CloseCode = error.close_code();
         self.end_with(slot, CloseCause::of_decode(code), Some(code), &error.to_string());
     }
+}
+
+fn header(opcode: OpCode, payload_len: usize) -> Header {
+    Header { fin: true, rsv1: false, opcode, mask: None, payload_len: payload_len as u64 }
+}
+
+/// Makes a frame of ours of the payload at the end of `input`, over the end of the client's longer header. That header
+/// must lie there too: it does not if it came with an earlier read.
+fn frame_in_place(input: &mut [u8], opcode: OpCode, payload_len: usize) -> Range<usize> {
+    let mut encoded = [0; HEADER_BYTES_MAX];
+    let header_len = header(opcode, payload_len).encode(&mut encoded);
+    let payload = input.len() - payload_len;
+    input[payload - header_len..payload].copy_from_slice(&encoded[..header_len]);
+    payload - header_len..input.len()
 }

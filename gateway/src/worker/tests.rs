@@ -125,6 +125,31 @@ fn a_message_larger_than_the_read_buffer_comes_back_whole_and_leaves_no_buffer_b
 }
 
 #[test]
+fn an_echo_is_right_wherever_reads_cut_header_and_payload_apart() {
+    let mut rig = Rig::new(1, &[]);
+    for payload_len in [0, 1, 125, 126, 200] {
+        let bytes = [masked(&vec![7; payload_len]), masked(b"next")].concat();
+        for cut in 1..bytes.len().min(20) {
+            let mut client = rig.connect(0, "/echo");
+            let stats = Arc::clone(&rig.node.stats[0]);
+            let before = stats.messages_out.get();
+            client.write_all(&bytes[..cut]).unwrap();
+            rig.turn_until(0, |worker| {
+                let connection = worker.connections.iter().next().map(|(_, connection)| connection);
+                connection.is_some_and(|connection| connection.parser_state != State::Idle)
+                    || stats.messages_out.get() > before
+            });
+            client.write_all(&bytes[cut..]).unwrap();
+            rig.turn_until(0, |_| stats.messages_out.get() == before + 2);
+            assert_eq!(read_message(&mut client, payload_len), vec![7; payload_len], "cut at {cut}");
+            assert_eq!(read_message(&mut client, 4), b"next", "cut at {cut}");
+            drop(client);
+            rig.turn_until(0, |worker| worker.connections.is_empty());
+        }
+    }
+}
+
+#[test]
 fn a_second_round_of_the_same_traffic_allocates_no_buffer() {
     let mut rig = Rig::new(1, &[]);
     let mut allocated = Vec::new();

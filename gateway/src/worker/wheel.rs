@@ -13,26 +13,27 @@ pub(crate) type Tick = u32;
 /// Ticks of a second.
 pub(crate) const TICKS_PER_SECOND: u32 = 16;
 
+const TICK_NANOS: u32 = 1_000_000_000 / TICKS_PER_SECOND;
+
 /// Slots: about a minute; a deadline further away is looked at again after that time.
 const SLOTS: u32 = 64 * TICKS_PER_SECOND;
 
-/// The tick of a moment, as time since the node began.
+/// The tick of a moment, as time since the node began. Every turn asks: no division by anything but a constant.
 pub(crate) fn tick_of(uptime: Duration) -> Tick {
-    Tick::try_from(uptime.as_nanos() * u128::from(TICKS_PER_SECOND) / NANOS_PER_SECOND).unwrap_or(Tick::MAX)
+    let seconds = Tick::try_from(uptime.as_secs()).unwrap_or(Tick::MAX / TICKS_PER_SECOND - 1);
+    seconds * TICKS_PER_SECOND + uptime.subsec_nanos() / TICK_NANOS
 }
 
 /// When a tick begins, as time since the node began.
 pub(crate) fn start_of(tick: Tick) -> Duration {
-    Duration::from_secs(1) * tick / TICKS_PER_SECOND
+    Duration::new(u64::from(tick / TICKS_PER_SECOND), tick % TICKS_PER_SECOND * TICK_NANOS)
 }
 
 /// A time limit in ticks: up to an eighth of a second late, never early, whenever within a tick it begins.
 pub(crate) fn ticks(limit: Duration) -> Tick {
-    let ticks = (limit.as_nanos() * u128::from(TICKS_PER_SECOND)).div_ceil(NANOS_PER_SECOND) + 1;
+    let ticks = limit.as_nanos().div_ceil(u128::from(TICK_NANOS)) + 1;
     Tick::try_from(ticks).unwrap_or(Tick::MAX / 2)
 }
-
-const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
 /// The wheel. Entries are indexes into the worker's connections.
 #[derive(Debug)]
