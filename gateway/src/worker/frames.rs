@@ -141,17 +141,17 @@ impl Worker {
         let sent = self.connections[slot].send(&io, slot, &self.replies);
         self.replies.clear();
         self.replies.shrink_to(SCRATCH_KEPT_BYTES);
-        self.after_send(slot, sent)
+        self.after_send(slot, &sent)
     }
 
     /// Sends a frame that lies in the input buffer. False: the connection is gone or going.
     fn send_input(&mut self, slot: usize, framed: Range<usize>) -> bool {
         let io = Io { registry: &self.registry, pool: &self.pool, stats: &self.stats, now: self.now };
         let sent = self.connections[slot].send(&io, slot, &self.input[framed]);
-        self.after_send(slot, sent)
+        self.after_send(slot, &sent)
     }
 
-    fn after_send(&mut self, slot: usize, sent: Result<(), SendError>) -> bool {
+    fn after_send(&mut self, slot: usize, sent: &Result<(), SendError>) -> bool {
         match sent {
             Ok(()) => self.check_outbox(slot),
             Err(SendError::Socket) => {
