@@ -100,7 +100,8 @@ fn idle_connections_are_charged_with_the_growth_of_the_server() {
     assert_passed(&outcome);
     assert_eq!(outcome.report["counts"]["connections"], 500);
     let bytes = outcome.report["derived"]["private_bytes_per_connection"].as_f64().unwrap();
-    assert!((0.0..4096.0).contains(&bytes), "{bytes} bytes a connection");
+    // The floor holds next to nothing for a connection, and the kernel may take a page of its program back meanwhile.
+    assert!(bytes.abs() < 4096.0, "{bytes} bytes a connection");
 }
 
 #[test]
