@@ -18,6 +18,7 @@ use tidegate_service::config::{Checks, Configuration, Environment, Source, Sourc
 use tidegate_service::config::{bytes, computed, required, section, tables, value};
 use tidegate_service::log::check_filter;
 use tidegate_service::{config_choice, config_section, process};
+use tidegate_wire::request::RequestLimits;
 
 pub(crate) use tidegate_service::log::Format as LogFormat;
 
@@ -147,7 +148,7 @@ config_section! {
         /// Handshakes a second on this node, further ones are refused with 503; 0: no limit.
         pub handshakes_per_second: u32 = value(0).within(0..=1_000_000);
         /// Longest request head.
-        pub header_bytes: usize = bytes(8 * KIB).within(256..=MIB);
+        pub header_bytes: usize = bytes(8 * KIB).within(256..=RequestLimits::BYTES_CEILING);
         /// Most header fields in a request.
         pub headers: usize = value(64).within(8..=1024);
         /// Longest request target; at most `header_bytes`.

@@ -1,21 +1,29 @@
-//! Channels of one worker: who listens, and what this turn published.
+//! Channels of one worker: who listens, and what is on its way to them.
 //!
 //! Place in the data path: a message that a client published on this node, or that came from another worker, becomes a
-//! run of encoded frames here; at the end of the turn each member of its channel is sent the run with one write.
+//! run of encoded frames here; from the end of the turn on each member of its channel is sent the run with one write.
+//! A turn delivers only so much: the rest of a large channel is its [`backlog`](Delivery), which the next turns go on with.
 //! Which workers have members is kept in the [`directory`], so that a worker without any is never woken.
 
+mod channel;
 pub(crate) mod directory;
 pub(crate) mod run;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use slab::Slab;
 
-use directory::{ChannelEntry, Directory};
+pub(crate) use channel::{Channel, Delivery, Member, Moved};
+use directory::Directory;
 
 /// Index of a channel within one worker.
 pub(crate) type ChannelIndex = u32;
+
+/// Bytes of all backlogs above which clients may not publish for a while.
+const BACKLOG_BYTES_MAX: usize = 1 << 20;
+/// Runs of all backlogs above which clients may not publish for a while; each join between two runs parts them.
+const BACKLOG_RUNS_MAX: usize = 1024;
 
 /// One worker's part of all channels.
 pub(crate) struct Hub {
@@ -23,13 +31,10 @@ pub(crate) struct Hub {
     directory: Arc<Directory>,
     by_name: HashMap<Arc<str>, ChannelIndex>,
     channels: Slab<Channel>,
-}
-
-/// A channel with at least one member on this worker.
-pub(crate) struct Channel {
-    pub(crate) entry: Arc<ChannelEntry>,
-    /// Members, as indexes into the worker's connections, in no order.
-    pub(crate) members: Vec<u32>,
+    /// Channels with a backlog; each gets a part of a turn, the first one first.
+    busy: VecDeque<ChannelIndex>,
+    backlog_bytes: usize,
+    backlog_runs: usize,
 }
 
 /// Where a connection stands in the member list of its channel.
@@ -41,40 +46,45 @@ pub(crate) struct Membership {
 
 impl Hub {
     pub(crate) fn new(worker: usize, directory: Arc<Directory>) -> Self {
-        Self { worker, directory, by_name: HashMap::new(), channels: Slab::new() }
+        Self {
+            worker,
+            directory,
+            by_name: HashMap::new(),
+            channels: Slab::new(),
+            busy: VecDeque::new(),
+            backlog_bytes: 0,
+            backlog_runs: 0,
+        }
     }
 
-    /// Adds a member. Bounded by the connections a worker may hold, since each is a member once.
-    pub(crate) fn join(&mut self, name: &str, connection: u32) -> Membership {
+    /// Adds a member. It gets what is published from now on. Bounded by the connections a worker may hold, since each is
+    /// a member once.
+    pub(crate) fn join(&mut self, name: &str, member: Member) -> Membership {
         let channel = match self.by_name.get(name) {
             Some(&channel) => channel,
             None => {
                 let entry = self.directory.join(name, self.worker);
                 let name = Arc::clone(&entry.name);
-                let index = self.channels.insert(Channel { entry, members: Vec::new() });
+                let index = self.channels.insert(Channel::new(entry));
                 let channel =
                     u32::try_from(index).expect("channels are fewer than connections, which are a u32");
                 self.by_name.insert(name, channel);
                 channel
             }
         };
-        let members = &mut self.channels[channel as usize].members;
-        members.push(connection);
-        Membership {
-            channel,
-            position: u32::try_from(members.len() - 1).expect("connections are counted by a u32"),
-        }
+        let position = self.channels[channel as usize].push(member);
+        Membership { channel, position }
     }
 
-    /// Removes a member. Another member may move to its position: then the result names it, and its connection has to
-    /// be told.
-    pub(crate) fn leave(&mut self, membership: Membership) -> Option<u32> {
+    /// Removes a member. Others may move to keep the list without gaps: the result names them, and they have to be told.
+    pub(crate) fn leave(&mut self, membership: Membership) -> Vec<Moved> {
         let channel = &mut self.channels[membership.channel as usize];
-        channel.members.swap_remove(membership.position as usize);
-        let moved = channel.members.get(membership.position as usize).copied();
-        if channel.members.is_empty() {
+        let moved = channel.remove(membership.position);
+        if channel.members().is_empty() {
             let channel = self.channels.remove(membership.channel as usize);
             self.by_name.remove(&channel.entry.name);
+            self.busy.retain(|&busy| busy != membership.channel);
+            self.forget_backlog(channel.backlog_bytes(), channel.backlog_runs());
             self.directory.leave(&channel.entry, self.worker);
         }
         moved
@@ -89,6 +99,50 @@ impl Hub {
         self.by_name.get(name).copied()
     }
 
+    /// Keeps a run whose delivery has come to the member at `delivery.next`, or has not begun, for the next turns.
+    pub(crate) fn keep(&mut self, channel: ChannelIndex, delivery: Delivery) {
+        let Some(entry) = self.channels.get_mut(channel as usize) else { return };
+        if entry.backlog_runs() == 0 {
+            self.busy.push_back(channel);
+        }
+        self.backlog_bytes += delivery.frames.len();
+        self.backlog_runs += usize::from(entry.keep(delivery));
+    }
+
+    /// The channel whose turn it is to go on with its first run. The run is taken out for the time of the work:
+    /// [`Hub::put_back`] has to follow.
+    pub(crate) fn take_busy(&mut self) -> Option<(ChannelIndex, Delivery)> {
+        let channel = self.busy.pop_front()?;
+        let delivery = self.channels[channel as usize].take_first()?;
+        Some((channel, delivery))
+    }
+
+    /// Puts back what [`Hub::take_busy`] gave, with `next` as far as it came.
+    pub(crate) fn put_back(&mut self, channel: ChannelIndex, delivery: Delivery) {
+        let Some(entry) = self.channels.get_mut(channel as usize) else { return };
+        if let Some(bytes) = entry.put_back(delivery) {
+            self.forget_backlog(bytes, 1);
+        }
+        if self.channels[channel as usize].backlog_runs() > 0 {
+            self.busy.push_back(channel);
+        }
+    }
+
+    /// Whether some delivery is under way.
+    pub(crate) fn has_backlog(&self) -> bool {
+        !self.busy.is_empty()
+    }
+
+    /// Whether so much is under way that nothing more may be published for a while.
+    pub(crate) fn is_full(&self) -> bool {
+        self.backlog_bytes >= BACKLOG_BYTES_MAX || self.backlog_runs >= BACKLOG_RUNS_MAX
+    }
+
+    fn forget_backlog(&mut self, bytes: usize, runs: usize) {
+        self.backlog_bytes -= bytes;
+        self.backlog_runs -= runs;
+    }
+
     /// Channels with members on this worker.
     #[cfg(test)]
     fn len(&self) -> usize {
@@ -100,14 +154,12 @@ impl Hub {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_last_member_fills_the_gap_and_is_named() {
-        let mut hub = Hub::new(0, Arc::default());
-        let members: Vec<_> = (10..14).map(|connection| hub.join("a", connection)).collect();
-        assert_eq!(hub.leave(members[1]), Some(13));
-        assert_eq!(hub.channel(members[0].channel).unwrap().members, [10, 13, 12]);
-        assert_eq!(hub.leave(members[2]), None);
-        assert_eq!(hub.len(), 1);
+    fn member(connection: u32) -> Member {
+        Member { connection, subscription: 0 }
+    }
+
+    fn run(frames: &[u8], next: u32, end: u32) -> Delivery {
+        Delivery { frames: frames.to_vec(), messages: 1, next, end, ..Delivery::default() }
     }
 
     #[test]
@@ -115,8 +167,8 @@ mod tests {
         let directory: Arc<Directory> = Arc::default();
         let mut here = Hub::new(0, Arc::clone(&directory));
         let mut there = Hub::new(1, Arc::clone(&directory));
-        let first = here.join("a", 1);
-        let second = there.join("a", 2);
+        let first = here.join("a", member(1));
+        let second = there.join("a", member(2));
         let entry = Arc::clone(&here.channel(first.channel).unwrap().entry);
         assert_eq!(entry.other_workers(0).collect::<Vec<_>>(), [1]);
 
@@ -125,5 +177,37 @@ mod tests {
         assert_eq!(there.find("a"), None);
         here.leave(first);
         assert_eq!(directory.len(), 0);
+        assert_eq!(here.len(), 0);
+    }
+
+    #[test]
+    fn channels_with_a_backlog_take_turns() {
+        let mut hub = Hub::new(0, Arc::default());
+        let a = hub.join("a", member(1)).channel;
+        let b = hub.join("b", member(2)).channel;
+        hub.keep(a, run(b"a1", 0, 1));
+        hub.keep(a, run(b"a2", 0, 1));
+        hub.keep(b, run(b"b", 0, 1));
+
+        let mut order = Vec::new();
+        while let Some((channel, mut delivery)) = hub.take_busy() {
+            order.push(String::from_utf8(delivery.frames.clone()).unwrap());
+            delivery.next = delivery.end;
+            hub.put_back(channel, delivery);
+        }
+        assert_eq!(order, ["a1a2", "b"], "runs for the same members are one");
+        assert!(!hub.has_backlog());
+        assert_eq!((hub.backlog_bytes, hub.backlog_runs), (0, 0));
+    }
+
+    #[test]
+    fn a_backlog_ends_with_its_channel() {
+        let mut hub = Hub::new(0, Arc::default());
+        let membership = hub.join("a", member(1));
+        hub.keep(membership.channel, run(&vec![0; BACKLOG_BYTES_MAX], 0, 1));
+        assert!(hub.is_full());
+        hub.leave(membership);
+        assert!(!hub.is_full() && !hub.has_backlog());
+        assert_eq!(hub.take_busy().map(|(channel, _)| channel), None);
     }
 }

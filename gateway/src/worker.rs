@@ -98,6 +98,8 @@ pub(crate) struct Worker {
     /// Whether the listener may have more connections without another event.
     accept_more: bool,
     mail_more: bool,
+    /// What is left of this turn's share of deliveries.
+    delivery_units: usize,
     /// Parcels that other workers' full mailboxes did not take.
     lanes: Vec<VecDeque<Parcel>>,
     /// The next slot whose connection is to be sent away; none while the worker serves.
@@ -153,6 +155,7 @@ impl Worker {
             ready: Vec::new(),
             accept_more: false,
             mail_more: false,
+            delivery_units: 0,
             lanes: (0..workers).map(|_| VecDeque::new()).collect(),
             drain_cursor: None,
             stopped: false,
@@ -186,6 +189,7 @@ impl Worker {
             || self.mail_more
             || !self.due.is_empty()
             || self.is_sending_away()
+            || self.hub.has_backlog()
             || !self.ready.is_empty() && !self.is_congested();
         if has_work {
             return Duration::ZERO;
@@ -217,6 +221,7 @@ impl Worker {
         }
         self.handle_timers();
         self.send_away();
+        self.continue_deliveries();
     }
 
     /// Sends out what the turn published and tells the counters.
@@ -266,6 +271,9 @@ impl Worker {
 
     /// Reads once and handles what came.
     fn read(&mut self, slot: usize) -> More {
+        if self.must_wait(slot) {
+            return More::Perhaps;
+        }
         let connection = &mut self.connections[slot];
         if connection.reading == Reading::Paused {
             return More::No;
@@ -361,6 +369,9 @@ impl Worker {
         self.mailbox.hush();
         self.mail_more = true;
         for _ in 0..LETTERS_A_TURN {
+            if self.hub.is_full() {
+                return;
+            }
             let Some(mail) = self.mailbox.try_next() else {
                 self.mail_more = false;
                 return;

@@ -7,6 +7,7 @@ use tidegate_wire::close::{self, CloseCode};
 use super::{FAREWELLS_A_TURN, Worker};
 use crate::connection::{Connection, Endpoint, Farewell, Phase};
 use crate::ending::{Attention, CloseCause, HandshakeOutcome};
+use crate::hub::Moved;
 use crate::metrics::stats::Single;
 use crate::net::tls::TlsFailure;
 
@@ -20,6 +21,11 @@ impl Worker {
     /// Ends an open connection from our side: a close frame goes out behind what the socket has already begun to take,
     /// and what the client sends is read until it answers or `limits.close_timeout` has passed.
     pub(super) fn end_with(&mut self, slot: usize, cause: CloseCause, code: Option<CloseCode>, reason: &str) {
+        if cause == CloseCause::Shutdown
+            && let Phase::Open(Endpoint::Channel(membership)) = self.connections[slot].phase
+        {
+            self.deliver_rest(membership, slot);
+        }
         self.account(slot, cause, reason);
         let farewell = match cause {
             CloseCause::Shutdown => Farewell::AwaitClose,
@@ -170,11 +176,14 @@ impl Worker {
         self.stats.connection_durations[cause as usize].observe(life);
         self.open_gauge(slot).sub(1);
         log(connection, cause, detail, life);
-        if let Phase::Open(Endpoint::Channel(membership)) = connection.phase
-            && let Some(moved) = self.hub.leave(membership)
-            && let Phase::Open(Endpoint::Channel(of_moved)) = &mut self.connections[moved as usize].phase
-        {
-            of_moved.position = membership.position;
+        if let Phase::Open(Endpoint::Channel(membership)) = connection.phase {
+            for Moved { member, position } in self.hub.leave(membership) {
+                if let Phase::Open(Endpoint::Channel(moved)) =
+                    &mut self.connections[member.connection as usize].phase
+                {
+                    moved.position = position;
+                }
+            }
         }
     }
 

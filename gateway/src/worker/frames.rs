@@ -50,9 +50,9 @@ impl Worker {
                         return;
                     }
                     self.pause_if_backlogged(slot);
-                    let is_congested = self.is_congested();
-                    if is_congested || self.connections[slot].reading == Reading::Paused {
-                        return self.stash(slot, input, is_congested);
+                    let must_wait = self.must_wait(slot);
+                    if must_wait || self.connections[slot].reading == Reading::Paused {
+                        return self.stash(slot, input, must_wait);
                     }
                 }
                 Stop::Closed => return self.end_by_client(slot),
@@ -193,6 +193,12 @@ impl Worker {
             connection.reading = Reading::Paused;
             self.stats.reads_paused.add(1);
         }
+    }
+
+    /// Whether a client may not be read now: what it might publish has no room, on another worker or on this one.
+    pub(super) fn must_wait(&self, slot: usize) -> bool {
+        self.is_congested()
+            || self.hub.is_full() && matches!(self.connections[slot].phase, Phase::Open(Endpoint::Channel(_)))
     }
 
     /// Keeps input that may not be handled before the client has read its answers, or the other workers their parcels.

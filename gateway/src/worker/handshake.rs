@@ -12,6 +12,7 @@ use crate::admission::upgrade::{self, Admitted, Refused, Target};
 use crate::connection::{Endpoint, Farewell, PartialRequest, Phase};
 use crate::ending::{HandshakeOutcome, Stage};
 use crate::http::Handover;
+use crate::hub::Member;
 use crate::net::proxy_protocol::{self, Progress, ProxyError};
 use crate::net::transport::Transport;
 
@@ -181,7 +182,10 @@ impl Worker {
     fn open(&mut self, slot: usize, accepted: &Accepted, from_partial: bool, len: usize) {
         let endpoint = match &accepted.target {
             Target::Echo => Endpoint::Echo,
-            Target::Channel(name) => Endpoint::Channel(self.hub.join(name, slot_index(slot))),
+            Target::Channel(name) => {
+                let member = Member { connection: slot_index(slot), subscription: 0 };
+                Endpoint::Channel(self.hub.join(name, member))
+            }
         };
         let connection = &mut self.connections[slot];
         let phase = std::mem::replace(&mut connection.phase, Phase::Open(endpoint));

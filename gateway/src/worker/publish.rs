@@ -1,4 +1,4 @@
-//! The end of a turn: every run of frames goes to the members of its channel, here and on the other workers.
+//! The end of a turn: runs of frames go to the members of their channels, here and on the other workers.
 
 use std::sync::Arc;
 
@@ -6,11 +6,16 @@ use super::mail::{Mail, Parcel, ParcelRun};
 use super::{SCRATCH_KEPT_BYTES, Worker};
 use crate::connection::{Connection, Io, SendError};
 use crate::ending::CloseCause;
-use crate::hub::ChannelIndex;
-use crate::hub::run::{Published, append_with_window};
+use crate::hub::run::{CompressedForms, Published, append_with_window};
+use crate::hub::{ChannelIndex, Delivery, Member, Membership};
+
+/// Deliveries of one turn, so that the other sockets are looked at every few milliseconds; a long run counts as several.
+pub(super) const DELIVERY_UNITS_A_TURN: usize = 512;
+/// Writing so many bytes more takes about as long as another write.
+const BYTES_A_DELIVERY_UNIT: usize = 4096;
 
 impl Worker {
-    /// Sends out what was published since the last time.
+    /// Sends out what was published since the last time, as far as this turn's share of deliveries goes.
     pub(super) fn deliver_published(&mut self) {
         if self.is_congested() {
             self.drive_lanes();
@@ -41,23 +46,77 @@ impl Worker {
         }
     }
 
-    /// Sends whole frames to every member of a channel: straight to the sockets that take them.
+    /// Goes on with what earlier turns could not finish: a part of a channel, then a part of the next one.
+    pub(super) fn continue_deliveries(&mut self) {
+        self.delivery_units = DELIVERY_UNITS_A_TURN;
+        while self.delivery_units > 0
+            && let Some((channel, mut delivery)) = self.hub.take_busy()
+        {
+            let ending = self.send_part(
+                channel,
+                &delivery.frames,
+                delivery.messages,
+                &mut delivery.next,
+                delivery.end,
+                &mut delivery.forms,
+            );
+            self.hub.put_back(channel, delivery);
+            self.end_all(ending);
+        }
+    }
+
+    /// Sends whole frames to every member of a channel, or begins to: behind a backlog, or beyond this turn's share,
+    /// they become a part of it.
     fn deliver(&mut self, channel: ChannelIndex, frames: &[u8], messages: u32) {
-        let Some(channel) = self.hub.channel(channel) else { return };
-        let io = Io { registry: &self.registry, pool: &self.pool, stats: &self.stats, now: self.now };
+        let Some(entry) = self.hub.channel(channel) else { return };
+        let end = u32::try_from(entry.members().len()).expect("members are connections, which a u32 counts");
+        let mut next = 0;
+        let mut forms = std::mem::take(&mut self.forms);
+        let mut ending = Vec::new();
+        if entry.backlog_runs() == 0 {
+            ending = self.send_part(channel, frames, messages, &mut next, end, &mut forms);
+        }
+        if next < end {
+            let forms = std::mem::take(&mut forms);
+            self.hub.keep(channel, Delivery { frames: frames.to_vec(), messages, next, end, forms });
+        }
+        forms.clear();
+        self.forms = forms;
+        self.end_all(ending);
+    }
+
+    /// Sends frames to the members from `next` to `end`, straight to the sockets that take them, and moves `next` as far
+    /// as this turn's share goes. The result is the members that cannot stay.
+    fn send_part(
+        &mut self,
+        channel: ChannelIndex,
+        frames: &[u8],
+        messages: u32,
+        next: &mut u32,
+        end: u32,
+        forms: &mut CompressedForms,
+    ) -> Vec<(u32, CloseCause)> {
+        let Some(channel) = self.hub.channel(channel) else { return Vec::new() };
+        let units = 1 + frames.len() / BYTES_A_DELIVERY_UNIT;
+        let most = u32::try_from(self.delivery_units.div_ceil(units)).unwrap_or(u32::MAX);
+        let until = end.min(next.saturating_add(most));
+        let members = &channel.members()[*next as usize..until as usize];
+        self.delivery_units = self.delivery_units.saturating_sub(members.len() * units);
+        *next = until;
+
         let outbox_bytes_max = self.outbox_bytes_max();
+        let io = Io { registry: &self.registry, pool: &self.pool, stats: &self.stats, now: self.now };
         let threshold = self.node.compression.threshold_bytes;
         let stalled_at = self.now + self.write_ticks();
-        let mut ending: Vec<(u32, CloseCause)> = Vec::new();
-        self.forms.clear();
-        for &member in &channel.members {
+        let mut ending = Vec::new();
+        for &Member { connection: member, .. } in members {
             let slot = member as usize;
             let connection: &mut Connection = &mut self.connections[slot];
             let sent = match &mut connection.deflate {
                 None => connection.send(&io, slot, frames),
                 Some(deflate) => match deflate.shares() {
                     Some(bits) => {
-                        let form = self.forms.form(frames, bits, threshold, &mut self.deflater);
+                        let form = forms.form(frames, bits, threshold, &mut self.deflater);
                         connection.send(&io, slot, form)
                     }
                     None => {
@@ -77,9 +136,36 @@ impl Worker {
                 Err(SendError::PoolExhausted) => ending.push((member, CloseCause::SlowConsumer)),
             }
         }
-        let deliveries = channel.members.len() as u64;
+        let deliveries = members.len() as u64;
         self.stats.messages_out.add(deliveries * u64::from(messages));
         self.stats.message_bytes_out.add(deliveries * frames.len() as u64);
+        ending
+    }
+
+    /// Sends a member that is about to leave what has been published for it and has not reached it.
+    pub(super) fn deliver_rest(&mut self, membership: Membership, slot: usize) {
+        let Some(channel) = self.hub.channel(membership.channel) else { return };
+        let connection = &mut self.connections[slot];
+        let io = Io { registry: &self.registry, pool: &self.pool, stats: &self.stats, now: self.now };
+        for run in channel.backlog_of(membership.position) {
+            let sent = match &mut connection.deflate {
+                None => connection.send(&io, slot, &run.frames),
+                Some(deflate) => {
+                    self.windowed.clear();
+                    append_with_window(&run.frames, deflate, &mut self.deflater, &mut self.windowed);
+                    connection.send(&io, slot, &self.windowed)
+                }
+            };
+            if sent.is_err() {
+                // The connection ends now in any case.
+                return;
+            }
+            self.stats.messages_out.add(u64::from(run.messages));
+            self.stats.message_bytes_out.add(run.frames.len() as u64);
+        }
+    }
+
+    fn end_all(&mut self, ending: Vec<(u32, CloseCause)>) {
         for (member, cause) in ending {
             match cause {
                 CloseCause::ConnectionLost => self.lose(member as usize, cause),

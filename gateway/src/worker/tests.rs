@@ -250,6 +250,41 @@ fn while_another_worker_does_not_keep_up_clients_are_not_read_and_nothing_is_los
 }
 
 #[test]
+fn a_large_fan_out_leaves_room_for_others_between_its_parts() {
+    const MEMBERS: usize = 2 * publish::DELIVERY_UNITS_A_TURN + 100;
+    let mut rig = Rig::new(1, &[]);
+    let mut members: Vec<_> = (0..MEMBERS).map(|_| rig.connect(0, "/raw/room")).collect();
+    let mut echo = rig.connect(0, "/echo");
+    members[0].write_all(&[masked(b"one"), masked(b"two")].concat()).unwrap();
+    rig.turn_until(0, |worker| worker.hub.has_backlog());
+    echo.write_all(&masked(b"hello")).unwrap();
+    // Two who have the first part or not leave meanwhile, and nobody else notices.
+    drop(members.remove(MEMBERS - 1));
+    drop(members.remove(1));
+    rig.turn_until(0, |worker| worker.stats.message_bytes_in.get() >= 11);
+    assert!(rig.workers[0].1.hub.has_backlog(), "the echo came between two parts");
+    assert_eq!(read_message(&mut echo, 5), b"hello");
+
+    rig.turn_until(0, |worker| !worker.hub.has_backlog());
+    for member in &mut members {
+        assert_eq!(read_message(member, 3), b"one");
+        assert_eq!(read_message(member, 3), b"two");
+    }
+}
+
+#[test]
+fn a_client_sent_away_in_the_middle_of_a_fan_out_still_gets_its_part() {
+    const MEMBERS: usize = publish::DELIVERY_UNITS_A_TURN + 10;
+    let mut rig = Rig::new(1, &[]);
+    let mut members: Vec<_> = (0..MEMBERS).map(|_| rig.connect(0, "/raw/room")).collect();
+    members[0].write_all(&masked(b"last words")).unwrap();
+    rig.turn_until(0, |worker| worker.hub.has_backlog());
+    let last = rig.workers[0].1.connections.iter().map(|(slot, _)| slot).max().unwrap();
+    rig.workers[0].1.end(last, CloseCause::Shutdown);
+    assert_eq!(read_message(&mut members[MEMBERS - 1], 10), b"last words");
+}
+
+#[test]
 fn many_deadlines_at_once_are_handled_a_few_a_turn() {
     let mut rig = Rig::new(1, &["limits.handshake_timeout=1s"]);
     let clients = 3 * TIMERS_A_TURN as u64;
