@@ -25,7 +25,10 @@ pub fn kind<T: Choice>() -> String {
 pub fn parse<T: Choice>(node: &Node) -> Result<T, Vec<Mismatch>> {
     let named = T::ALL.iter().find(|(_, name)| node.text() == Some(name));
     named.map(|(value, _)| *value).ok_or_else(|| {
-        let suggestion = node.text().and_then(|text| closest(&text.to_lowercase(), names::<T>()));
+        let suggestion = node.text().and_then(|text| {
+            let in_other_case = names::<T>().find(|name| name.eq_ignore_ascii_case(text));
+            in_other_case.or_else(|| closest(&text.to_lowercase(), names::<T>()))
+        });
         mismatch(node, &kind::<T>(), suggestion.map(toml_string))
     })
 }

@@ -2,6 +2,8 @@
 //!
 //! Place in the path: the macro uses a [`Field`] three times: to describe its key, to read it, to print it.
 
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 
 use super::environment::Environment;
@@ -55,6 +57,12 @@ pub fn section() -> Nested {
 /// A list of tables (`[[key]]`), which is `default` when none is given.
 pub fn tables<S: Section>(default: fn() -> Vec<S>) -> Tables<S> {
     Tables { default }
+}
+
+/// Tables by a name that a person chooses (`[key.NAME]`): 1 to 64 small letters, digits, `-` and `_`. Those listed in
+/// `always` are there even if nothing sets a key of theirs.
+pub fn named<S: Section>(always: &'static [&'static str]) -> Named<S> {
+    Named { always, section: PhantomData }
 }
 
 /// A field that holds a single value.
@@ -275,5 +283,26 @@ impl<S: Section> Field<Vec<S>> for Tables<S> {
 
     fn print(self, key: &'static str, value: &Vec<S>, printer: &mut Printer<'_>) {
         printer.tables(key, value);
+    }
+}
+
+/// Tables by name.
+#[derive(Debug)]
+pub struct Named<S> {
+    always: &'static [&'static str],
+    section: PhantomData<fn() -> S>,
+}
+
+impl<S: Section> Field<BTreeMap<String, S>> for Named<S> {
+    fn describe(self, key: &'static str, about: &str, outline: &mut Outline) {
+        outline.named(key, about, self.always, S::describe);
+    }
+
+    fn read(self, key: &'static str, reader: &mut Reader<'_>) -> BTreeMap<String, S> {
+        reader.named(key, self.always)
+    }
+
+    fn print(self, key: &'static str, value: &BTreeMap<String, S>, printer: &mut Printer<'_>) {
+        printer.named(key, value);
     }
 }

@@ -215,7 +215,7 @@ pub(super) fn inline_list(node: &Node, word: &str) -> Result<Vec<Node>, Vec<Mism
     let fault = |message: String| vec![Mismatch::new(&node.source, message)];
     match parse_inline(word, &node.source) {
         Ok(Node { value: Value::List(items), .. }) => Ok(items),
-        Ok(other) => Err(fault(format!("found {}, expected a list in inline TOML", other.found()))),
+        Ok(other) => Err(fault(format!("found {}, expected a list in inline TOML", other.found_kind()))),
         Err(error) => Err(fault(error.to_string())),
     }
 }

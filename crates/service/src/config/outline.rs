@@ -19,10 +19,23 @@ pub(super) struct SectionOutline {
     pub(super) path: String,
     /// What the section is about.
     pub(super) about: String,
-    /// Set for a list of tables: what it holds when none is given, in TOML.
-    pub(super) default_tables: Option<String>,
+    pub(super) shape: Shape,
     pub(super) keys: Vec<KeyOutline>,
 }
+
+/// How often a section is there.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Shape {
+    /// Once.
+    Single,
+    /// As a list of tables; what it holds when none is given, in TOML.
+    List { default: String },
+    /// Once for each name that a person chooses; the path ends in [`NAME`]. Those listed are always there.
+    Named { always: &'static [&'static str] },
+}
+
+/// Stands in documented paths for a name that a person chooses.
+pub(super) const NAME: &str = "NAME";
 
 /// One key.
 #[derive(Clone, Debug)]
@@ -49,7 +62,7 @@ impl Outline {
         let top = SectionOutline {
             path: String::new(),
             about: String::new(),
-            default_tables: None,
+            shape: Shape::Single,
             keys: Vec::new(),
         };
         let mut outline = Self { sections: vec![top], current: 0 };
@@ -61,20 +74,27 @@ impl Outline {
         &self.sections
     }
 
-    /// Dotted paths of all sections and keys; those inside a list of tables are written without an index.
+    /// Dotted paths of all sections and keys; those inside a list of tables are written without an index, those inside
+    /// named tables with [`NAME`].
     pub(super) fn paths(&self) -> Vec<String> {
         let keys = |section: &SectionOutline| {
             let path = section.path.clone();
             section.keys.iter().map(move |key| join(&path, key.key)).collect::<Vec<_>>()
         };
-        let sections = self.sections.iter().skip(1);
-        sections.map(|section| section.path.clone()).chain(self.sections.iter().flat_map(keys)).collect()
+        let sections = self.sections.iter().skip(1).map(|section| section.path.clone());
+        let around_names = self.sections.iter().filter_map(SectionOutline::around_names);
+        sections.chain(around_names.map(str::to_owned)).chain(self.sections.iter().flat_map(keys)).collect()
     }
 
-    /// Dotted paths of the sections that are no lists.
+    /// Dotted paths of the sections that have no value of their own: all but lists.
     pub(super) fn section_paths(&self) -> BTreeSet<String> {
-        let sections = self.sections.iter().skip(1).filter(|section| section.default_tables.is_none());
-        sections.map(|section| section.path.clone()).collect()
+        let sections = self.sections.iter().skip(1);
+        let path = |section: &SectionOutline| match &section.shape {
+            Shape::Single => Some(section.path.clone()),
+            Shape::List { .. } => None,
+            Shape::Named { .. } => section.around_names().map(str::to_owned),
+        };
+        sections.filter_map(path).collect()
     }
 
     pub(super) fn key(&mut self, key: KeyOutline) {
@@ -82,25 +102,38 @@ impl Outline {
     }
 
     pub(super) fn section(&mut self, key: &str, about: &str, describe: fn(&mut Self)) {
-        self.nested(key, about, None, describe);
+        self.nested(key, about, Shape::Single, describe);
     }
 
     pub(super) fn tables(&mut self, key: &str, about: &str, default: String, describe: fn(&mut Self)) {
-        self.nested(key, about, Some(default), describe);
+        self.nested(key, about, Shape::List { default }, describe);
     }
 
-    fn nested(&mut self, key: &str, about: &str, default_tables: Option<String>, describe: fn(&mut Self)) {
+    pub(super) fn named(
+        &mut self,
+        key: &str,
+        about: &str,
+        always: &'static [&'static str],
+        describe: fn(&mut Self),
+    ) {
+        self.nested(&join(key, NAME), about, Shape::Named { always }, describe);
+    }
+
+    fn nested(&mut self, key: &str, about: &str, shape: Shape, describe: fn(&mut Self)) {
         let outer = self.current;
         let path = join(&self.sections[outer].path, key);
-        self.sections.push(SectionOutline {
-            path,
-            about: about.to_owned(),
-            default_tables,
-            keys: Vec::new(),
-        });
+        self.sections.push(SectionOutline { path, about: about.to_owned(), shape, keys: Vec::new() });
         self.current = self.sections.len() - 1;
         describe(self);
         self.current = outer;
+    }
+}
+
+impl SectionOutline {
+    /// The path that named tables lie at.
+    pub(super) fn around_names(&self) -> Option<&str> {
+        let named = matches!(self.shape, Shape::Named { .. });
+        self.path.rsplit_once('.').map(|(outer, _)| outer).filter(|_| named)
     }
 }
 

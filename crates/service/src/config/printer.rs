@@ -1,5 +1,7 @@
 //! Writes an effective configuration as TOML, each value with its source; what it writes can be read again.
 
+use std::collections::BTreeMap;
+
 use super::leaf::Shown;
 use super::outline::join;
 use super::reader::Sources;
@@ -56,6 +58,12 @@ impl<'a> Printer<'a> {
         print(&mut inner);
         let header = if inner.text.is_empty() { String::new() } else { format!("\n[{path}]\n") };
         self.nested.push_str(&(header + &inner.finish()));
+    }
+
+    pub(super) fn named<S: Section>(&mut self, key: &str, tables: &BTreeMap<String, S>) {
+        for (name, table) in tables {
+            self.section(&join(key, name), |inner| table.print(inner));
+        }
     }
 
     pub(super) fn tables<S: Section>(&mut self, key: &str, tables: &[S]) {

@@ -10,11 +10,12 @@ use super::environment::Environment;
 use super::fault::{Fault, Mismatch};
 use super::layers::variable;
 use super::leaf::inline_list;
-use super::outline::join;
+use super::named;
+use super::outline::{NAME, join};
 use super::section::Section;
 use super::source::Source;
 use super::suggest;
-use super::tree::{Node, Table, Value};
+use super::tree::{Entry, Node, Table, Value};
 
 /// Where each value came from, by dotted key.
 pub type Sources = BTreeMap<String, Source>;
@@ -26,6 +27,8 @@ pub struct Reader<'a> {
     table: Table,
     /// Dotted path of the current section.
     path: String,
+    /// The same as it is documented: without the index of a list's element, and with `NAME` for a chosen name.
+    documented: String,
     /// Where the current section was opened.
     source: Source,
     environment: &'a Environment,
@@ -41,9 +44,16 @@ impl<'a> Reader<'a> {
         environment: &'a Environment,
         known: &'a [String],
     ) -> (S, Sources, Vec<Fault>) {
-        let (path, source) = (String::new(), Source::Default);
-        let mut reader =
-            Self { table, path, source, environment, known, sources: Sources::new(), faults: Vec::new() };
+        let mut reader = Self {
+            table,
+            path: String::new(),
+            documented: String::new(),
+            source: Source::Default,
+            environment,
+            known,
+            sources: Sources::new(),
+            faults: Vec::new(),
+        };
         let value = S::read(&mut reader);
         reader.report_unknown();
         (value, reader.sources, reader.faults)
@@ -74,15 +84,51 @@ impl<'a> Reader<'a> {
 
     pub(super) fn section<S: Section>(&mut self, key: &str) -> S {
         let entry = self.table.remove(key);
+        let place = Place { path: join(&self.path, key), documented: join(&self.documented, key) };
+        let Some(entry) = entry else { return self.nested(place, Table::new(), self.source.clone()) };
+        self.section_at(place, entry)
+    }
+
+    /// Tables by name; those of `always` are there even if nothing sets a key of theirs.
+    pub(super) fn named<S: Section>(&mut self, key: &str, always: &[&str]) -> BTreeMap<String, S> {
         let path = join(&self.path, key);
-        let Some(entry) = entry else { return self.nested(path, Table::new(), self.source.clone()) };
+        let entry = self.table.remove(key);
+        let source = entry.as_ref().map_or_else(|| self.source.clone(), |entry| entry.node.source.clone());
+        let mut tables = match entry.map(|entry| entry.node) {
+            Some(Node { value: Value::Table(tables), .. }) => tables,
+            Some(other) => {
+                let message = format!("found {}, expected sections: [{path}.{NAME}]", other.found_kind());
+                self.faults.push(Fault::new(path.as_str(), other.source, message));
+                Table::new()
+            }
+            None => Table::new(),
+        };
+        for name in always {
+            tables.entry((*name).to_owned()).or_insert_with(|| Entry {
+                key_source: source.clone(),
+                node: Node { source: source.clone(), value: Value::Table(Table::new()) },
+            });
+        }
+        let documented = join(&self.documented, &join(key, NAME));
+        let mut read = BTreeMap::new();
+        for (name, entry) in tables {
+            let place = Place { path: join(&path, &name), documented: documented.clone() };
+            if let Err(message) = named::check(&name) {
+                self.faults.push(Fault::new(place.path.as_str(), entry.key_source.clone(), message));
+            }
+            read.insert(name, self.section_at(place, entry));
+        }
+        read
+    }
+
+    fn section_at<S: Section>(&mut self, place: Place, entry: Entry) -> S {
         match entry.node.value {
-            Value::Table(table) => self.nested(path, table, entry.node.source),
+            Value::Table(table) => self.nested(place, table, entry.node.source),
             _ => {
                 let message =
                     format!("found {}, expected a section: its keys are set one by one", entry.node.found());
-                self.faults.push(Fault::new(path.as_str(), entry.node.source, message));
-                self.nested(path, Table::new(), Source::Default)
+                self.faults.push(Fault::new(place.path.as_str(), entry.node.source, message));
+                self.nested(place, Table::new(), Source::Default)
             }
         }
     }
@@ -98,39 +144,41 @@ impl<'a> Reader<'a> {
             _ => {
                 let expected =
                     format!("expected a list of tables ([[{key}]], or inline TOML in one variable)");
-                let message = format!("found {}, {expected}", node.found());
+                let message = format!("found {}, {expected}", node.found_kind());
                 self.faults.push(Fault::new(join(&self.path, key), node.source, message));
                 return None;
             }
         };
-        let path = join(&self.path, key);
-        Some(items.into_iter().enumerate().map(|(index, item)| self.element(&path, index, item)).collect())
+        Some(items.into_iter().enumerate().map(|(index, item)| self.element(key, index, item)).collect())
     }
 
     fn element<S: Section>(&mut self, list: &str, index: usize, item: Node) -> S {
-        let path = format!("{list}[{index}]");
+        let path = format!("{}[{index}]", join(&self.path, list));
+        let place = Place { path: path.clone(), documented: join(&self.documented, list) };
         self.sources.insert(path.clone(), item.source.clone());
-        let found = item.found();
+        let found = item.found_kind();
         if let Value::Table(table) = item.value {
-            return self.nested(path, table, item.source);
+            return self.nested(place, table, item.source);
         }
-        let place = item.source.clone();
-        self.faults.push(Fault::new(path.as_str(), item.source, format!("found {found}, expected a table")));
+        let source = item.source.clone();
+        self.faults.push(Fault::new(path, item.source, format!("found {found}, expected a table")));
         // What is said about the keys of a table that is none would be noise.
         let before = self.faults.len();
-        let value = self.nested(path, Table::new(), place);
+        let value = self.nested(place, Table::new(), source);
         self.faults.truncate(before);
         value
     }
 
-    fn nested<S: Section>(&mut self, path: String, table: Table, source: Source) -> S {
+    fn nested<S: Section>(&mut self, place: Place, table: Table, source: Source) -> S {
         let outer_table = mem::replace(&mut self.table, table);
-        let outer_path = mem::replace(&mut self.path, path);
+        let outer_path = mem::replace(&mut self.path, place.path);
+        let outer_documented = mem::replace(&mut self.documented, place.documented);
         let outer_source = mem::replace(&mut self.source, source);
         let value = S::read(self);
         self.report_unknown();
         self.table = outer_table;
         self.path = outer_path;
+        self.documented = outer_documented;
         self.source = outer_source;
         value
     }
@@ -138,27 +186,47 @@ impl<'a> Reader<'a> {
     /// Whatever no field took.
     fn report_unknown(&mut self) {
         for (key, entry) in mem::take(&mut self.table) {
-            self.report_unknown_entry(&join(&self.path, &key), entry.key_source, entry.node);
+            let place = Place { path: join(&self.path, &key), documented: join(&self.documented, &key) };
+            self.report_unknown_entry(&place, entry.key_source, entry.node);
         }
     }
 
     /// A variable or flag makes the sections around its key, so those are not what is unknown about it.
-    fn report_unknown_entry(&mut self, path: &str, key_source: Source, node: Node) {
+    fn report_unknown_entry(&mut self, place: &Place, key_source: Source, node: Node) {
         match (&key_source, node.value) {
             (Source::Environment { .. } | Source::Flag { .. }, Value::Table(table)) if !table.is_empty() => {
                 for (key, entry) in table {
-                    self.report_unknown_entry(&join(path, &key), entry.key_source, entry.node);
+                    let place =
+                        Place { path: join(&place.path, &key), documented: join(&place.documented, &key) };
+                    self.report_unknown_entry(&place, entry.key_source, entry.node);
                 }
             }
             _ => {
-                let message = match suggest::key(&without_indices(path), self.known) {
-                    Some(meant) => format!("unknown key; did you mean {}?", spelled(meant, &key_source)),
+                let message = match suggest::key(&place.documented, self.known) {
+                    Some(meant) => {
+                        format!("unknown key; did you mean {}?", spelled(&self.here(meant), &key_source))
+                    }
                     None => "unknown key".to_owned(),
                 };
-                self.faults.push(Fault::new(path, key_source, message));
+                self.faults.push(Fault::new(place.path.as_str(), key_source, message));
             }
         }
     }
+
+    /// A documented key of the current section with the name that the section has here.
+    fn here(&self, documented: &str) -> String {
+        match documented.strip_prefix(&self.documented) {
+            Some(key) if self.documented.ends_with(NAME) => format!("{}{key}", self.path),
+            _ => documented.to_owned(),
+        }
+    }
+}
+
+/// Where a section lies: as it was written, and as it is documented.
+#[derive(Debug)]
+struct Place {
+    path: String,
+    documented: String,
 }
 
 /// The key as it is written in the layer where the mistake was made.
@@ -167,19 +235,4 @@ fn spelled(key: &str, source: &Source) -> String {
         Source::Environment { .. } => variable(key),
         Source::Default | Source::File { .. } | Source::Flag { .. } => format!("`{key}`"),
     }
-}
-
-/// `raw[1].pth` is looked up as `raw.pth`.
-fn without_indices(path: &str) -> String {
-    let mut plain = String::with_capacity(path.len());
-    let mut inside = false;
-    for letter in path.chars() {
-        match letter {
-            '[' => inside = true,
-            ']' => inside = false,
-            other if !inside => plain.push(other),
-            _ => {}
-        }
-    }
-    plain
 }

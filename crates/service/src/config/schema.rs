@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::outline::{KeyOutline, Outline, paragraph};
+use super::named;
+use super::outline::{KeyOutline, NAME, Outline, Shape, paragraph};
 
 impl Outline {
     /// JSON schema (draft 2020-12) of the configuration file.
@@ -10,11 +11,12 @@ impl Outline {
         let mut root = closed_object(&self.sections()[0].keys, "");
         for section in &self.sections()[1..] {
             let object = closed_object(&section.keys, &section.about);
-            let schema = match &section.default_tables {
-                Some(_) => json!({ "type": "array", "items": object }),
-                None => object,
+            let (path, schema) = match &section.shape {
+                Shape::Single => (section.path.as_str(), object),
+                Shape::List { .. } => (section.path.as_str(), json!({ "type": "array", "items": object })),
+                Shape::Named { .. } => (section.around_names().unwrap_or_default(), named_object(&object)),
             };
-            attach(&mut root, &section.path, schema);
+            attach(&mut root, path, schema);
         }
         root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
         root
@@ -30,6 +32,16 @@ fn closed_object(keys: &[KeyOutline], about: &str) -> Value {
         "additionalProperties": false,
         "properties": properties,
         "required": required,
+    })
+}
+
+/// An object of objects whose names a person chooses.
+fn named_object(object: &Value) -> Value {
+    json!({
+        "type": "object",
+        "description": object["description"],
+        "propertyNames": { "pattern": named::PATTERN },
+        "additionalProperties": object,
     })
 }
 
@@ -51,8 +63,12 @@ fn attach(root: &mut Value, path: &str, schema: Value) {
     let mut object = root;
     let (outer, key) = path.rsplit_once('.').unwrap_or(("", path));
     for name in outer.split('.').filter(|name| !name.is_empty()) {
-        let inner = &mut object["properties"][name];
-        object = if inner["type"] == "array" { &mut inner["items"] } else { inner };
+        object = if name == NAME {
+            &mut object["additionalProperties"]
+        } else {
+            let inner = &mut object["properties"][name];
+            if inner["type"] == "array" { &mut inner["items"] } else { inner }
+        };
     }
     object["properties"][key] = schema;
 }

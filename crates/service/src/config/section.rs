@@ -22,7 +22,7 @@ pub trait Section: Sized {
 /// Defines a section of the configuration: the struct, and all that is derived from it.
 ///
 /// Each field is `name: Type = what it is;` where the right-hand side is one of [`value`], [`required`],
-/// [`computed`], [`bytes`], [`section`] and [`tables`]. The doc comments are the text of the reference page.
+/// [`computed`], [`bytes`], [`section`], [`tables`] and [`named`]. The doc comments are the text of the reference page.
 ///
 /// ```
 /// use std::time::Duration;
@@ -52,6 +52,7 @@ pub trait Section: Sized {
 /// [`bytes`]: crate::config::bytes
 /// [`section`]: crate::config::section
 /// [`tables`]: crate::config::tables
+/// [`named`]: crate::config::named
 #[macro_export]
 macro_rules! config_section {
     (

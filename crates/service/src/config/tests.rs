@@ -2,6 +2,7 @@
 
 #![expect(unreachable_pub, reason = "the macros write `pub`, which is right wherever else they are used")]
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
@@ -22,6 +23,8 @@ crate::config_section! {
         pub limits: Limits = section();
         /// What is served.
         pub route: Vec<Route> = tables(|| vec![Route { path: "/".to_owned(), mode: Mode::Fast }]);
+        /// Who may come in.
+        pub room: BTreeMap<String, Room> = named(&["default"]);
     }
 }
 
@@ -76,6 +79,24 @@ crate::config_section! {
         pub path: String = required();
         /// How.
         pub mode: Mode = required();
+    }
+}
+
+crate::config_section! {
+    /// Who may come in.
+    pub struct Room {
+        /// How many.
+        pub size: u32 = value(5).within(1..=99);
+        /// How they prove it.
+        pub key: Vec<Key> = tables(Vec::new);
+    }
+}
+
+crate::config_section! {
+    /// A key.
+    pub struct Key {
+        /// What is cut into it.
+        pub secret: Secret = required();
     }
 }
 
@@ -386,6 +407,52 @@ fn no_fault_shows_a_secret() {
 }
 
 #[test]
+fn sections_of_chosen_names_come_from_every_layer_and_the_promised_ones_are_always_there() {
+    let file = "[room.red]\nsize = 2\n[room.blue-2]\n[[room.red.key]]\nsecret = \"hunter2\"\n";
+    let env = [("TIDEGATE_ROOM__RED__SIZE", "3"), ("TIDEGATE_ROOM__GREEN__SIZE", "4")];
+    let start = Start { args: &["--set", "room.red.size=7"], env: &env, file };
+    let rooms = start.loaded().config.room;
+
+    let sizes: Vec<_> = rooms.iter().map(|(name, room)| (name.as_str(), room.size)).collect();
+    assert_eq!(sizes, [("blue-2", 5), ("default", 5), ("green", 4), ("red", 7)]);
+    assert_eq!(rooms["red"].key[0].secret.expose(), "hunter2");
+    let printed = Start { args: &[start.args, &["--print-config"]].concat(), ..start }.printed();
+    for line in
+        ["[room.green]", "size = 4  # env TIDEGATE_ROOM__GREEN__SIZE", "# secret = [redacted]  # file FILE:5"]
+    {
+        assert!(printed.lines().any(|own| own == line), "{line} in\n{printed}");
+    }
+    assert!(!printed.contains("hunter2"));
+}
+
+#[test]
+fn faults_inside_sections_of_chosen_names_say_which_one() {
+    let file = "[room.red]\nsiez = 2\n[room.Red]\nsize = 0\n[room]\nblue = 5\n";
+    let env = [("TIDEGATE_ROOM__RED__SICE", "3"), ("TIDEGATE_ROOMS__RED__SIZE", "3"), ("TIDEGATE_ROOM", "x")];
+    assert_eq!(
+        Start { env: &env, file, ..Start::default() }.faults(),
+        [
+            "room.red.siez (file FILE:2:1): unknown key; did you mean `room.red.size`?",
+            "room.Red (file FILE:3:7): found the name \"Red\", expected 1 to 64 small letters, digits, `-` and `_`",
+            "room.Red.size (file FILE:4:8): found the integer 0, expected 1 to 99",
+            "room.blue (file FILE:6:8): found the integer 5, expected a section: its keys are set one by one",
+            "room (env TIDEGATE_ROOM): found \"x\", expected nothing: a section's keys are set one by one",
+            "rooms.red.size (env TIDEGATE_ROOMS__RED__SIZE): unknown key; did you mean TIDEGATE_ROOM__NAME__SIZE?",
+            "room.red.sice (env TIDEGATE_ROOM__RED__SICE): unknown key; did you mean TIDEGATE_ROOM__RED__SIZE?",
+        ]
+    );
+}
+
+#[test]
+fn a_list_that_may_hold_secrets_is_never_quoted() {
+    for value in ["\"hunter2\"", "[\"hunter2\"]", "[{secret = \"hunter2\"", "hunter2"] {
+        let env = [("TIDEGATE_ROOM__RED__KEY", value)];
+        let faults = Start { env: &env, ..Start::default() }.faults();
+        assert!(!faults.is_empty() && !faults.concat().contains("hunter2"), "{faults:?}");
+    }
+}
+
+#[test]
 fn questions_are_answered_without_starting() {
     let (startup, _) = Start { args: &["--check-config"], ..Start::default() }.go();
     assert!(matches!(startup, Startup::Exit { code: 0, .. }));
@@ -408,6 +475,9 @@ fn the_reference_has_a_row_for_each_key() {
         "| `part` | bytes | `total` | `TIDEGATE_LIMITS__PART` | Size of one; never more than all. |",
         "## `[[route]]`",
         "| `mode` | \"fast\" or \"slow\" | required | How. |",
+        "## `[room.NAME]`",
+        "| `size` | integer, 1 to 99 | `5` | `TIDEGATE_ROOM__NAME__SIZE` | How many. |",
+        "## `[[room.NAME.key]]`",
     ] {
         assert!(page.lines().any(|line| line == row), "{row} in\n{page}");
     }
@@ -424,4 +494,10 @@ fn the_schema_is_closed_and_knows_types_ranges_and_defaults() {
     assert_eq!(route["required"], serde_json::json!(["path", "mode"]));
     assert_eq!(route["properties"]["mode"]["enum"], serde_json::json!(["fast", "slow"]));
     assert_eq!(schema["properties"]["server"]["properties"]["token"]["writeOnly"], true);
+    let room = &schema["properties"]["room"];
+    assert_eq!(room["additionalProperties"]["properties"]["size"]["maximum"], 99);
+    assert_eq!(
+        room["additionalProperties"]["properties"]["key"]["items"]["required"],
+        serde_json::json!(["secret"])
+    );
 }

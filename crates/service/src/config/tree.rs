@@ -74,6 +74,18 @@ impl Node {
         }
     }
 
+    /// The kind of value that was found, for a fault of something that may hold a secret.
+    pub fn found_kind(&self) -> &'static str {
+        match &self.value {
+            Value::Word(_) | Value::Text(_) => "text",
+            Value::Integer(_) | Value::Float(_) => "a number",
+            Value::Boolean(_) => "a boolean",
+            Value::Datetime(_) => "a date or time",
+            Value::List(_) => "a list",
+            Value::Table(_) => "a table",
+        }
+    }
+
     /// The text of a string, variable or flag.
     pub fn text(&self) -> Option<&str> {
         match &self.value {
