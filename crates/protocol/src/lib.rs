@@ -25,4 +25,6 @@ pub mod limits;
 pub mod node;
 pub mod position;
 pub mod quota;
+#[cfg(test)]
+mod testing;
 pub mod time;

@@ -20,21 +20,27 @@ use crate::json::is_deeper_than;
 /// Whatever breaks the grammar of JSON or a rule of the dialect is a `bad_request` whose message says what, where and,
 /// if that is not plain, what to do instead.
 pub fn parse<'a>(object: &'a str, limits: &ParseLimits) -> Result<Request<'a>, BadRequest> {
-    let bad = |message: String| {
-        let error = ErrorBody::new(ErrorCode::BadRequest, message);
-        BadRequest { id: find_id(object), error }
-    };
     if is_deeper_than(object, limits.depth_max.saturating_add(LEVELS_ABOVE_DATA)) {
-        return Err(bad(format!(
+        let what = format!(
             "nested too deep: `data` and `info` may have {} levels of arrays and objects",
             limits.depth_max
-        )));
+        );
+        return Err(bad_request(look_again(object).id, what));
     }
     let mut reader = serde_json::Deserializer::from_str(object);
-    let request = reader
-        .deserialize_map(RequestVisitor)
-        .and_then(|request| reader.end().map(|()| request).map_err(|error| in_field(BEHIND, &error)));
-    request.map_err(|error| bad(describe(&error)))
+    let request = reader.deserialize_map(RequestVisitor);
+    request.and_then(|request| reader.end().map(|()| request)).map_err(|error| {
+        let SecondLook { id, grammar } = look_again(object);
+        match grammar {
+            // What stands in broken JSON, and where, says less than that it is broken.
+            Err(broken) => bad_request(id, format!("not valid JSON: {}", describe(&broken))),
+            Ok(()) => bad_request(id, describe(&error)),
+        }
+    })
+}
+
+fn bad_request(id: Option<u32>, what: String) -> BadRequest {
+    BadRequest { id, error: ErrorBody::new(ErrorCode::BadRequest, what) }
 }
 
 struct RequestVisitor;
@@ -108,12 +114,24 @@ fn read_named<'de, B: Body<'de>, A: MapAccess<'de>>(name: &str, map: &mut A) -> 
     map.next_value_seed(BodySeed::new()).map_err(|error| in_field(name, &error))
 }
 
-/// The `id` of an object that is no request: the first that stands before whatever ends its grammar.
-fn find_id(object: &str) -> Option<u32> {
+/// What can be said of an object that is no request.
+struct SecondLook {
+    /// The first `id` that stands before whatever breaks the grammar.
+    id: Option<u32>,
+    /// Whether it is JSON, and one value.
+    grammar: Result<(), serde_json::Error>,
+}
+
+fn look_again(object: &str) -> SecondLook {
     let mut id = None;
-    // What ends the search is what was wrong in the first place, which is already known.
-    let _ = serde_json::Deserializer::from_str(object).deserialize_map(IdVisitor(&mut id));
-    id
+    let mut reader = serde_json::Deserializer::from_str(object);
+    let grammar = match reader.deserialize_map(IdVisitor(&mut id)) {
+        Ok(()) => reader.end(),
+        // Another kind of value than an object.
+        Err(error) if error.is_data() => Ok(()),
+        Err(error) => Err(error),
+    };
+    SecondLook { id, grammar }
 }
 
 struct IdVisitor<'i>(&'i mut Option<u32>);
@@ -126,10 +144,12 @@ impl<'de> Visitor<'de> for IdVisitor<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut is_first = true;
         while let Some(key) = next_key(&mut map)? {
-            if key == "id" && self.0.is_none() {
+            if key == "id" && is_first {
                 let value: &RawValue = map.next_value()?;
                 *self.0 = value.get().parse().ok();
+                is_first = false;
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
@@ -141,11 +161,14 @@ impl<'de> Visitor<'de> for IdVisitor<'_> {
 /// The parser's words for what is wrong, with the place in one number: an object has no lines.
 fn describe(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let what = text.rsplit_once(" at line ").map_or(&*text, |(what, _)| what);
-    let what = shorten(what);
+    // Only behind a place of the parser's own are these words not the client's.
+    let what = match error.line() {
+        0 => &*text,
+        _ => text.rsplit_once(" at line ").map_or(&*text, |(what, _)| what),
+    };
     match error.column() {
-        0 => what.into_owned(),
-        column => format!("{what} (column {column})"),
+        0 => shorten(what).into_owned(),
+        column => format!("{} (column {column})", shorten(what)),
     }
 }
 
@@ -169,4 +192,3 @@ const LEVELS_ABOVE_DATA: u32 = 2;
 
 const MESSAGE_BYTES_MAX: usize = 300;
 const EXCERPT_BYTES_MAX: usize = 40;
-const BEHIND: &str = "behind the object, where only a line feed and another object may stand";
