@@ -60,6 +60,7 @@ audit: ## known vulnerabilities in dependencies; needs cargo-deny and a network 
 docs: ## rewrites the generated pages under docs/
 	@scripts/setup build
 	UPDATE_DOCS=1 cargo test --quiet --package tidegate-gateway --bins the_documented_
+	UPDATE_DOCS=1 cargo test --quiet --package tidegate-protocol --lib the_documented_
 
 .PHONY: clean
 clean: ## removes what was built; installed tools stay

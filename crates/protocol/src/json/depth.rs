@@ -4,10 +4,15 @@
 ///
 /// The answer is exact for valid JSON. For other text it is some answer, in time linear to its length.
 pub(crate) fn is_deeper_than(text: &str, depth_max: u32) -> bool {
-    // `[` and `{` differ in one bit. Text with few of them cannot be deep, and counting is many times faster than
-    // telling those in strings from the others.
-    let openings = text.bytes().filter(|byte| byte | 0x20 == b'{').count();
-    openings > depth_max as usize && deepest(text) > depth_max
+    // Text with few brackets cannot be deep, and counting is many times faster than telling those in strings from the
+    // others.
+    openings(text.as_bytes()) > depth_max as usize && deepest(text) > depth_max
+}
+
+fn openings(bytes: &[u8]) -> usize {
+    // `[` and `{` differ in one bit. Sums that fit into a byte let the compiler look at many bytes at once.
+    let in_chunk = |chunk: &[u8]| chunk.iter().map(|byte| u8::from(byte | 0x20 == b'{')).sum::<u8>();
+    bytes.chunks(128).map(|chunk| usize::from(in_chunk(chunk))).sum()
 }
 
 fn deepest(text: &str) -> u32 {
