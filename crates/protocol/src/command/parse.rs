@@ -13,7 +13,7 @@ use crate::error::{ErrorBody, ErrorCode};
 use crate::fields::{Body, BodySeed, Seed, in_field, next_key};
 use crate::json::is_deeper_than;
 
-/// Reads one of a message's [`objects`](super::objects).
+/// Reads one of a message's [`objects`](super::objects), which hold no line feed: so neither do `data` and `info`.
 ///
 /// # Errors
 ///
