@@ -54,7 +54,7 @@ impl Session {
             (Phase::Connecting(_), _) => {
                 self.handle_connect_answer(channel, answer.map_err(|Refusal(error)| error), cx);
             }
-            (Phase::Ready, AskedBy::Gate) => self.handle_reread(channel, answer, cx),
+            (Phase::Ready, AskedBy::Gate) => self.handle_reread(channel, answer.as_ref(), cx),
             (Phase::Ready, AskedBy::Resume | AskedBy::Server | AskedBy::Client) => {
                 self.handle_first_answer(channel, answer, cx);
             }
@@ -229,18 +229,21 @@ impl Session {
         }
     }
 
-    fn handle_reread(&mut self, channel: &str, answer: Result<Subscribed, Refusal>, cx: &mut Cx<'_>) {
+    fn handle_reread(&mut self, channel: &str, answer: Result<&Subscribed, &Refusal>, cx: &mut Cx<'_>) {
         let Some(catch_up) = self.catch_up(channel) else { return };
-        let Ok(answer) = answer else {
+        let (Ok(answer @ Subscribed { head: Some(head), .. }), Some(last)) = (answer, catch_up.delivered)
+        else {
             catch_up.is_epoch_confirmed = false;
             return self.settle(channel, cx);
         };
-        catch_up.is_epoch_confirmed =
-            answer.head.map(|head| head.epoch) == catch_up.delivered.map(|last| last.epoch);
-        if answer.recovered == Some(false) {
-            append_gap(channel, answer.head, cx);
+        catch_up.is_epoch_confirmed = head.epoch == last.epoch;
+        if head.epoch == last.epoch && head.offset <= last.offset {
+            return self.settle(channel, cx);
         }
-        self.deliver(channel, &answer, cx);
+        if answer.recovered == Some(false) || answer.replay.is_empty() {
+            append_gap(channel, Some(*head), cx);
+        }
+        self.deliver(channel, answer, cx);
     }
 
     /// Delivers an answer, and behind it what the gate holds.
@@ -269,32 +272,34 @@ impl Session {
         match next {
             Next::Stage(stage) => found.stage = stage,
             Next::Read(from) => {
-                catch_up.reads += 1;
-                catch_up.gate.reopen();
-                self.reread(channel, from);
+                let ask = self.reread(channel, from);
+                if let Some(catch_up) = self.catch_up(channel) {
+                    catch_up.ask = ask;
+                    catch_up.reads += 1;
+                    catch_up.gate.reopen();
+                }
             }
         }
     }
 
     /// Something is missing in front of `object`: back behind the gate with the subscription.
     fn regate(&mut self, channel: &str, position: Position, object: &[u8], cx: &mut Cx<'_>) {
+        let Some(delivered) = self.subscription(channel).and_then(Delivery::gated_at) else { return };
+        let ask = self.reread(channel, delivered);
         let Some(found) = self.subscriptions.find_mut(channel) else { return };
-        let Stage::Trailing(last) = found.stage else { return };
-        let outdated = Ask { number: 0, by: AskedBy::Gate };
-        let mut catch_up = Box::new(CatchUp::new(outdated, None, Some(last)));
-        catch_up.reads = 1;
-        found.stage = Stage::CatchingUp(catch_up);
-        self.reread(channel, last);
+        let catch_up = CatchUp { reads: 1, ..CatchUp::new(ask, None, Some(delivered)) };
+        found.stage = Stage::CatchingUp(Box::new(catch_up));
         self.handle_live(channel, Some(position), object, cx);
     }
 
-    fn reread(&mut self, channel: &str, from: Position) {
+    /// Asks for what follows `from`.
+    fn reread(&mut self, channel: &str, from: Position) -> Ask {
         let ask = self.new_ask(AskedBy::Gate);
-        let Some(found) = self.subscriptions.find_mut(channel) else { return };
-        let Stage::CatchingUp(catch_up) = &mut found.stage else { return };
-        catch_up.ask = ask;
-        let channel = found.channel.clone();
-        self.push_effect(Effect::Subscribe { channel, from: StartFrom::Position(from), ask });
+        if let Some(found) = self.subscriptions.find(channel) {
+            let channel = found.channel.clone();
+            self.push_effect(Effect::Subscribe { channel, from: StartFrom::Position(from), ask });
+        }
+        ask
     }
 
     fn catch_up(&mut self, channel: &str) -> Option<&mut CatchUp> {

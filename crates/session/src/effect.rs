@@ -10,7 +10,7 @@ use tidegate_protocol::command::{CommandName, History, Publish, Resume, Send, St
 use tidegate_protocol::json::OwnedJson;
 
 /// Something to do, once, in the order given. What it borrows is the command's own text.
-#[derive(Debug)]
+#[derive(Debug, Eq, PartialEq)]
 pub enum Effect<'m> {
     /// Find out who the client is; answered by `handle_authenticated`.
     Authenticate {

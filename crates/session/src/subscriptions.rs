@@ -41,6 +41,16 @@ pub enum Delivery {
     Live,
 }
 
+impl Delivery {
+    /// Up to where the session delivered, where it is the session that delivers.
+    pub(crate) fn gated_at(self) -> Option<Position> {
+        match self {
+            Self::Gated { delivered } => delivered,
+            Self::Live => None,
+        }
+    }
+}
+
 impl Subscriptions {
     pub(crate) fn len(&self) -> usize {
         self.0.len()
