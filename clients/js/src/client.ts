@@ -64,7 +64,7 @@ export class TidegateClient {
       runtime,
     };
     this.#link = new Link(linkOptions, {
-      connectBody: () => ({ ...about, positions: this.#subscriptions.positions() }),
+      connectBody: () => ({ ...about, ...this.#subscriptions.connectBody() }),
       handleState: (change) => this.#handleState(change),
       handleConnected: (reply) => this.#subscriptions.handleConnected(reply),
       handleObject: (name, body) => this.#handleObject(name, body),

@@ -56,6 +56,8 @@ export class Link {
   #session: SessionInfo | undefined;
   /** Numbers the tries, so that a token that comes too late is not used. */
   #try = 0;
+  /** The server's answer to `connect`, if it was no. What to do about it is in the end that follows. */
+  #refusal: TidegateError | undefined;
   /** Set when the server has asked us to leave: when to come back. */
   #comeBackInMs: number | undefined;
   /** The next step: try again, give up connecting, or leave. There is never more than one. */
@@ -189,8 +191,12 @@ export class Link {
   #handleRefusal(error: TidegateError, connection: Connection | undefined): void {
     // Also called where the connection was lost before the answer; that has been dealt with.
     if (!connection || this.#connection !== connection) return;
-    connection.close(CLOSE.leaving);
-    this.#handleFailure(error, error.retry ? "later" : "never");
+    this.#refusal = error;
+    this.#runtime.clearTimeout(this.#stepTimer);
+    this.#stepTimer = this.#runtime.setTimeout(() => {
+      connection.close(CLOSE.leaving);
+      this.#handleFailure(error, error.retry ? "later" : "never");
+    }, REFUSED_MS);
   }
 
   #handleObject(object: WireObject): void {
@@ -200,7 +206,7 @@ export class Link {
       return this.#leaveWhenIdle();
     }
     const name = Object.keys(object)[0];
-    const body = name === undefined ? undefined : object[name];
+    const body = (name !== undefined && object[name]) || {};
     switch (name) {
       case undefined:
         return this.#connection?.send("{}");
@@ -248,8 +254,10 @@ export class Link {
   }
 
   #handleEnding({ code, name, message, advice, afterMs }: Ending): void {
-    const about = { closeCode: code, retry: advice !== "never", retryAfterMs: afterMs || null };
-    this.#handleFailure(new TidegateError(name, message, about), advice);
+    const retryAfterMs = Math.max(afterMs, this.#refusal?.retryAfterMs ?? 0) || null;
+    const about = { closeCode: code, retry: advice !== "never", retryAfterMs };
+    const said = this.#refusal ?? { code: name, message };
+    this.#handleFailure(new TidegateError(said.code, said.message, about), advice);
   }
 
   /** A connection has ended, or could not be made: comes back, or gives up. */
@@ -285,6 +293,7 @@ export class Link {
     this.#try++;
     this.#connection = undefined;
     this.#comeBackInMs = undefined;
+    this.#refusal = undefined;
     this.#forgetOnline?.();
     this.#runtime.clearTimeout(this.#stepTimer);
     this.#runtime.clearTimeout(this.#provedTimer);
@@ -311,6 +320,9 @@ export class Link {
 
 /** How long a connection has to last to count as a success. */
 const PROVED_MS = 5_000;
+
+/** How long the end of a refused connection may take. */
+const REFUSED_MS = 1_000;
 
 /** How long a close may take. */
 const CLOSE_MS = 2_000;

@@ -74,13 +74,20 @@ export class Subscriptions {
     return this.#left.has(channel) || this.#entries.has(channel);
   }
 
-  /** Where each channel is, for `connect`. */
-  positions(): Record<string, Position> {
-    const positions: [string, Position][] = [];
-    for (const [channel, { subscription }] of this.#entries) {
-      if (subscription.position) positions.push([channel, subscription.position]);
-    }
-    return Object.fromEntries(positions);
+  /**
+   * What `connect` says of channels. A session that is resumed needs only the positions; all channels are named in case
+   * that it is gone, which saves a round trip.
+   */
+  connectBody(): { subscribe: string[]; positions: Record<string, Position> } {
+    const entries = [...this.#entries].slice(0, CONNECT_CHANNELS_MAX);
+    const subscribe = entries
+      // What begins with the newest messages can only be asked for by itself.
+      .filter(([, { subscription, forced }]) => !forced && (subscription.position || !subscription.options.last))
+      .map(([channel]) => channel);
+    const positions = entries.flatMap(([channel, { subscription }]) => {
+      return subscription.position ? [[channel, subscription.position] as const] : [];
+    });
+    return { subscribe, positions: Object.fromEntries(positions) };
   }
 
   /** A connection is ready: brings what the server holds in line with what the application wants. */
@@ -146,6 +153,7 @@ export class Subscriptions {
   #handleConfirmed(entry: Entry, at: WireSubscribed): void {
     entry.confirmed = true;
     entry.backoff.reset();
+    this.#runtime.clearTimeout(entry.timer);
     entry.subscription.handleSubscribed(at);
   }
 
@@ -190,3 +198,6 @@ export class Subscriptions {
     this.#left.delete(channel);
   }
 }
+
+/** The protocol's limit for one `connect`; what is over it is asked for afterwards. */
+const CONNECT_CHANNELS_MAX = 4096;
