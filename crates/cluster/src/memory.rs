@@ -14,6 +14,9 @@ mod presence;
 mod sessions;
 mod shards;
 mod sticky;
+#[cfg(test)]
+mod testing;
+mod users;
 mod window;
 
 use std::sync::Arc;

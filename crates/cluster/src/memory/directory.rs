@@ -5,7 +5,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,6 +20,7 @@ use crate::fence::Fence;
 
 use super::leases::{Leases, Live, Tenure};
 use super::shards::lock;
+use super::users::UserIndex;
 
 /// Nodes of this process, and their sessions.
 #[derive(Debug)]
@@ -55,8 +56,7 @@ struct Table {
     config: DirectoryConfig,
     leases: Leases<NodeRecord>,
     routes: BTreeMap<SessionId, Held>,
-    /// Without those of nobody, who is not looked for.
-    by_user: BTreeSet<(Arc<str>, SessionId)>,
+    users: UserIndex,
     dropped_total: u64,
     refused_total: u64,
 }
@@ -82,7 +82,7 @@ impl MemoryDirectory {
             config,
             leases: Leases::new(config.nodes_max),
             routes: BTreeMap::new(),
-            by_user: BTreeSet::new(),
+            users: UserIndex::default(),
             dropped_total: 0,
             refused_total: 0,
         };
@@ -174,9 +174,7 @@ impl Table {
                 return None;
             }
         }
-        if !user.is_empty() {
-            self.by_user.insert((Arc::clone(&user), session));
-        }
+        self.users.insert(&user, session);
         self.routes.insert(session, Held { user, fence, tenure });
         Some(Registered::Known)
     }
@@ -193,10 +191,10 @@ impl Table {
         match target {
             Target::Session(session) => self.route(session, now).into_iter().take(limit).collect(),
             Target::User(user) => {
-                let user: Arc<str> = user.into();
-                let first = (Arc::clone(&user), SessionId::from_bytes([0; 16]));
-                let named = self.by_user.range(first..).take_while(|(named, _)| *named == user);
-                named.filter_map(|(_, session)| self.route(*session, now)).take(limit).collect()
+                let is_theirs =
+                    |session: &SessionId| self.routes.get(session).is_some_and(|held| *held.user == *user);
+                let sessions = self.users.candidates(user, None).filter(is_theirs);
+                sessions.filter_map(|session| self.route(session, now)).take(limit).collect()
             }
         }
     }
@@ -239,7 +237,7 @@ impl Table {
 
     fn drop_route(&mut self, session: SessionId) {
         if let Some(held) = self.routes.remove(&session) {
-            self.by_user.remove(&(held.user, session));
+            self.users.remove(&held.user, session);
         }
     }
 }

@@ -1,5 +1,8 @@
 //! [`Idempotency`] in memory.
 
+#[cfg(test)]
+mod tests;
+
 use tidegate_protocol::time::Millis;
 
 use crate::answer::{Answer, ready};

@@ -86,10 +86,14 @@ impl MemorySessions {
         lock(&self.table).stats()
     }
 
-    /// Gives back the memory of sessions and revocations past their time.
+    /// Gives back the memory of detached sessions and of revocations past their time, and goes on with a walk over the
+    /// attached ones: of those, 2,048 are looked at each time.
     pub fn sweep(&self) {
         let now = self.clock.now();
-        while lock(&self.table).expire(now, STEP_MAX) == STEP_MAX {}
+        while lock(&self.table).expire_detached(now, STEP_MAX) == STEP_MAX {}
+        for _ in 0..WALK_STEPS {
+            lock(&self.table).expire_attached(now, STEP_MAX);
+        }
         lock(&self.table).expire_revocations(now);
     }
 
@@ -176,3 +180,5 @@ impl SessionStore for MemorySessions {
 
 /// Sessions looked at under one hold of the lock: about 50 µs.
 const STEP_MAX: usize = 256;
+/// Holds of the lock for which a sweep walks over attached sessions.
+const WALK_STEPS: usize = 8;

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::ops::Bound;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_protocol::id::{ResumeSecret, SessionId};
@@ -14,6 +13,7 @@ use crate::sessions::{
     Attachment, Changes, Created, Filter, NewSession, Resume, Resumed, SessionView, Subject, Written,
 };
 
+use super::super::users::UserIndex;
 use super::record::Record;
 use super::revocations::Revocations;
 use super::{SessionsConfig, SessionsStats};
@@ -22,12 +22,11 @@ use super::{SessionsConfig, SessionsStats};
 pub(super) struct Table {
     config: SessionsConfig,
     records: BTreeMap<SessionId, Box<Record>>,
-    /// Without those of nobody, who is not looked for.
-    by_user: BTreeSet<(Arc<str>, SessionId)>,
-    /// Attached sessions by the time they end if their node does not write.
-    attached: BTreeSet<(Millis, SessionId)>,
+    users: UserIndex,
     /// Detached sessions by the time they end: the first one makes room when it is needed.
     detached: BTreeSet<(Millis, SessionId)>,
+    /// Where the walk over attached sessions goes on.
+    walked_to: Option<SessionId>,
     revocations: Revocations,
     /// The totals; what there is now is counted when asked.
     stats: SessionsStats,
@@ -38,9 +37,9 @@ impl Table {
         Self {
             config,
             records: BTreeMap::new(),
-            by_user: BTreeSet::new(),
-            attached: BTreeSet::new(),
+            users: UserIndex::default(),
             detached: BTreeSet::new(),
+            walked_to: None,
             revocations: Revocations::default(),
             stats: SessionsStats::default(),
         }
@@ -48,7 +47,7 @@ impl Table {
 
     pub(super) fn stats(&self) -> SessionsStats {
         SessionsStats {
-            attached: self.attached.len(),
+            attached: self.records.len() - self.detached.len(),
             detached: self.detached.len(),
             revocations: self.revocations.len(),
             ..self.stats
@@ -71,10 +70,7 @@ impl Table {
             return None;
         }
         let record = Record::new(session, now);
-        if !record.user().is_empty() {
-            self.by_user.insert((Arc::clone(record.user()), id));
-        }
-        self.attached.insert((record.ends_at, id));
+        self.users.insert(record.user(), id);
         self.records.insert(id, Box::new(record));
         Some(Created::Owned(Fence::FIRST))
     }
@@ -168,20 +164,13 @@ impl Table {
         steps_max: usize,
         sessions: &mut Vec<SessionView>,
     ) -> Option<SessionId> {
-        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         match filter {
             Filter::User(user) if !user.is_empty() => {
-                let user: Arc<str> = user.into();
-                let first = SessionId::from_bytes([0; 16]);
-                let start = after.map_or(Bound::Included((Arc::clone(&user), first)), |after| {
-                    Bound::Excluded((Arc::clone(&user), after))
-                });
-                let ids = self.by_user.range((start, Bound::Unbounded));
-                let ids = ids.take_while(|(named, _)| *named == user).map(|(_, id)| *id);
+                let ids = self.users.candidates(user, after);
                 self.collect(ids, filter, now, limit, steps_max, sessions)
             }
             Filter::All | Filter::Node(_) | Filter::User(_) => {
-                let ids = self.records.range((start, Bound::Unbounded)).map(|(id, _)| *id);
+                let ids = self.ids_after(after);
                 self.collect(ids, filter, now, limit, steps_max, sessions)
             }
         }
@@ -206,18 +195,31 @@ impl Table {
         self.revocations.covers(session, user, token_id, now)
     }
 
-    /// Drops at most `max` sessions past their time; how many it were.
-    pub(super) fn expire(&mut self, now: Millis, max: usize) -> usize {
-        (0..max).take_while(|_| self.expire_one(now)).count()
+    /// Drops at most `max` detached sessions past their time; how many it were.
+    pub(super) fn expire_detached(&mut self, now: Millis, max: usize) -> usize {
+        (0..max).take_while(|_| self.expire_one_detached(now)).count()
+    }
+
+    /// Looks at the next `max` sessions, and drops those that their node neither wrote nor let go. There are some only
+    /// where a node died, so no order by their end is kept: the walk comes round in its time.
+    pub(super) fn expire_attached(&mut self, now: Millis, max: usize) {
+        let walk: Vec<_> = self.ids_after(self.walked_to).take(max).collect();
+        self.walked_to = walk.last().copied().filter(|_| walk.len() == max);
+        for id in walk {
+            if self.live(id, now).is_none() {
+                self.drop_record(id);
+                self.stats.expired_total += 1;
+            }
+        }
     }
 
     pub(super) fn expire_revocations(&mut self, now: Millis) {
         self.revocations.expire(now);
     }
 
-    /// Drops a session past its time, or else the detached one that would end next.
+    /// Drops the detached session that ends next, or has ended.
     fn make_room(&mut self, now: Millis) -> bool {
-        if self.expire_one(now) {
+        if self.expire_one_detached(now) {
             return true;
         }
         let next = self.detached.first().map(|(_, id)| *id);
@@ -228,14 +230,18 @@ impl Table {
         next.is_some()
     }
 
-    fn expire_one(&mut self, now: Millis) -> bool {
-        let next = [self.detached.first(), self.attached.first()];
-        let ended = next.into_iter().flatten().find(|(ends_at, _)| *ends_at <= now).map(|(_, id)| *id);
+    fn expire_one_detached(&mut self, now: Millis) -> bool {
+        let ended = self.detached.first().filter(|(ends_at, _)| *ends_at <= now).map(|(_, id)| *id);
         if let Some(id) = ended {
             self.drop_record(id);
             self.stats.expired_total += 1;
         }
         ended.is_some()
+    }
+
+    fn ids_after(&self, after: Option<SessionId>) -> impl Iterator<Item = SessionId> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.records.range((start, Bound::Unbounded)).map(|(id, _)| *id)
     }
 
     fn collect(
@@ -280,23 +286,20 @@ impl Table {
 
     fn renew(&mut self, id: SessionId, ends_at: Millis, attachment: Attachment) {
         let Some(record) = self.records.get_mut(&id) else { return };
-        let before = (mem::replace(&mut record.ends_at, ends_at), id);
-        match mem::replace(&mut record.attachment, attachment) {
-            Attachment::Attached => self.attached.remove(&before),
-            Attachment::Detached => self.detached.remove(&before),
-        };
-        match attachment {
-            Attachment::Attached => self.attached.insert((ends_at, id)),
-            Attachment::Detached => self.detached.insert((ends_at, id)),
-        };
+        let ended_at = mem::replace(&mut record.ends_at, ends_at);
+        if mem::replace(&mut record.attachment, attachment) == Attachment::Detached {
+            self.detached.remove(&(ended_at, id));
+        }
+        if attachment == Attachment::Detached {
+            self.detached.insert((ends_at, id));
+        }
     }
 
     fn drop_record(&mut self, id: SessionId) {
         let Some(record) = self.records.remove(&id) else { return };
-        self.by_user.remove(&(Arc::clone(record.user()), id));
-        match record.attachment {
-            Attachment::Attached => self.attached.remove(&(record.ends_at, id)),
-            Attachment::Detached => self.detached.remove(&(record.ends_at, id)),
-        };
+        self.users.remove(record.user(), id);
+        if record.attachment == Attachment::Detached {
+            self.detached.remove(&(record.ends_at, id));
+        }
     }
 }
