@@ -17,6 +17,9 @@ use crate::gate::{Gate, Released, Room};
 use crate::session::{Cx, Phase, Session};
 use crate::subscriptions::{Delivery, Stage, Subscription};
 
+#[cfg(test)]
+mod tests;
+
 /// A subscription between its question and the moment when the hub can deliver it.
 #[derive(Debug)]
 pub(crate) struct CatchUp {

@@ -16,6 +16,9 @@ use crate::connect::too_many_subscriptions;
 use crate::effect::{AskedBy, Effect, ReplyTo};
 use crate::session::{Cx, Phase, Session};
 
+#[cfg(test)]
+mod tests;
+
 impl Session {
     /// A command of the client, with the text it was parsed from: its length is charged, and one that comes before
     /// `connect` is answered is kept as text.

@@ -21,6 +21,9 @@ use crate::effect::{AskedBy, Effect};
 use crate::session::{Cx, Fate, Notice, Phase, Session};
 use crate::subscriptions::Stage;
 
+#[cfg(test)]
+mod tests;
+
 /// What is known between `connect` and its reply.
 #[derive(Debug)]
 pub(crate) struct Connecting {

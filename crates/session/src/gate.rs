@@ -8,6 +8,9 @@ use std::collections::VecDeque;
 use tidegate_protocol::event::Objects;
 use tidegate_protocol::position::{Epoch, Position};
 
+#[cfg(test)]
+mod tests;
+
 /// Live objects of one channel, in offset order, without duplicates, within bounds.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {

@@ -41,3 +41,6 @@ pub use effect::{Ask, AskedBy, Effect, ReplyTo};
 pub use policy::Policy;
 pub use session::{Cx, Fate, Session};
 pub use subscriptions::Delivery;
+
+#[cfg(test)]
+mod testing;

@@ -20,6 +20,9 @@ use crate::policy::Policy;
 use crate::strikes::Strikes;
 use crate::subscriptions::{Delivery, Subscriptions};
 
+#[cfg(test)]
+mod tests;
+
 /// One client's session on one connection. Starts with the connection and waits for `connect`.
 ///
 /// Every call is O(1) or O(log n) in the session's subscriptions, but for connecting and resuming.

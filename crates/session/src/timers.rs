@@ -9,6 +9,9 @@ use tidegate_protocol::time::{Millis, whole_ms};
 
 use crate::session::{Cx, Phase, Session};
 
+#[cfg(test)]
+mod tests;
+
 impl Session {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called; `None`: not any more.
     ///
