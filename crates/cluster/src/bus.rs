@@ -34,9 +34,9 @@ pub trait Bus: Send + Sync {
 
 /// What a node does with what comes in.
 ///
-/// Called on any thread, by several at a time, between two messages of which each publisher's are in order. It must not
-/// wait and must not call the bus; a receiver whose room is used up drops, counts, and tells its node what to repair.
-/// [`Inbox`] is one that does.
+/// Called on any thread, and by several at a time; the messages of one publisher come one after the other, in order. It
+/// must neither wait nor call the bus: the caller may be a worker in the middle of its turn, or this very node's. A
+/// receiver whose room is used up drops, counts, and tells its node what to repair. [`Inbox`] is one that does.
 pub trait Receiver: Send + Sync {
     /// A message for this node.
     fn receive(&self, mail: Mail);

@@ -16,6 +16,8 @@ mod shards;
 mod sticky;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod users;
 mod window;
 
@@ -23,7 +25,7 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 
-pub use bus::{BusConfig, BusStats, MemoryBus, MemoryNetwork, NameTaken};
+pub use bus::{AttachError, BusConfig, BusStats, MemoryBus, MemoryNetwork};
 pub use directory::{DirectoryConfig, DirectoryStats, MemoryDirectory};
 pub use history::{HistoryConfig, HistoryStats, MemoryHistory};
 pub use idempotency::{IdempotencyConfig, IdempotencyStats, MemoryIdempotency};

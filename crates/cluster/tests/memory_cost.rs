@@ -88,7 +88,7 @@ fn save(sessions: &MemorySessions, session: SessionId, channel: ChannelName, off
 }
 
 fn channel(number: u64) -> ChannelName {
-    ChannelName::parse(&format!("chat:room-{number}")).unwrap()
+    ChannelName::parse(&format!("chat:room-{number}")).expect("a good name")
 }
 
 /// As if random: the finalizer of SplitMix64.

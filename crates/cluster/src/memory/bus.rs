@@ -56,10 +56,16 @@ pub struct BusStats {
     pub refused_total: u64,
 }
 
-/// The network has a node of this name, or as many nodes as it may.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the node {0} is on this network already, or there is no room for it")]
-pub struct NameTaken(pub NodeName);
+/// Why a node gets no end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum AttachError {
+    /// Two nodes of one name would get each other's messages.
+    #[error("a node of this name is on the network already")]
+    NameTaken,
+    /// The network has as many nodes as it may.
+    #[error("the network has as many nodes as it may")]
+    Full,
+}
 
 #[derive(Debug)]
 struct Network {
@@ -102,11 +108,14 @@ impl MemoryNetwork {
     ///
     /// # Errors
     ///
-    /// [`NameTaken`] while another node of that name has one, or where there are too many.
-    pub fn attach(&self, node: NodeName, receiver: Arc<dyn Receiver>) -> Result<MemoryBus, NameTaken> {
+    /// [`AttachError`] says why not.
+    pub fn attach(&self, node: NodeName, receiver: Arc<dyn Receiver>) -> Result<MemoryBus, AttachError> {
         let mut nodes = self.0.nodes.write().unwrap_or_else(PoisonError::into_inner);
-        if nodes.contains_key(&node) || nodes.len() >= self.0.config.nodes_max {
-            return Err(NameTaken(node));
+        if nodes.contains_key(&node) {
+            return Err(AttachError::NameTaken);
+        }
+        if nodes.len() >= self.0.config.nodes_max {
+            return Err(AttachError::Full);
         }
         let end = Arc::new(End { node: node.clone(), receiver });
         nodes.insert(node, Arc::clone(&end));
