@@ -38,8 +38,8 @@ export class TidegateClient {
   #lastKey = 0;
   #connecting: Connecting | undefined;
 
-  /** `url`: `wss://…/ws`, or with `https:`; in a browser also relative to the page. */
-  constructor(url: string | URL, options: ClientOptions = {}) {
+  /** `url`: `wss://…/ws`, or with `https:`, as text or as a `URL`; in a browser also relative to the page. */
+  constructor(url: string | { readonly href: string }, options: ClientOptions = {}) {
     const runtime = options.runtime ?? systemRuntime;
     const backoffMs = options.backoffMs ?? 1_000;
     const backoffMaxMs = options.backoffMaxMs ?? 30_000;
@@ -249,8 +249,8 @@ function newConnecting(): Connecting {
   return { promise, ...settle };
 }
 
-function webSocketUrl(url: string | URL): string {
-  return new URL(url, globalThis.location?.href).href.replace(/^http/, "ws");
+function webSocketUrl(url: string | { readonly href: string }): string {
+  return new URL(typeof url === "string" ? url : url.href, globalThis.location?.href).href.replace(/^http/, "ws");
 }
 
 function platformWebSocket(): WebSocketConstructor {
