@@ -2,14 +2,17 @@
 
 mod convert;
 mod units;
+mod verify;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tidegate_protocol::channel::Channel;
 
 use self::units::{parse_bytes, parse_duration};
+pub(crate) use self::verify::VerifyArgs;
 use crate::compare::RowName;
 use crate::engine::Goodbye;
 use crate::floor::Mode;
@@ -41,6 +44,8 @@ pub(crate) enum Command {
     Slowloris(SlowlorisArgs),
     /// Clients that never read, beside well-behaved ones.
     SlowReaders(SlowReadersArgs),
+    /// Does every message come once and in order, also over broken connections? Native dialect only.
+    Verify(VerifyArgs),
     /// A raw epoll server without protocol logic: the yardstick.
     Floor(FloorArgs),
     /// Floor and gateway in turn: server CPU per unit, as ratios.
@@ -52,6 +57,8 @@ pub(crate) struct CommonArgs {
     /// Server and path, for example ws://127.0.0.1:8000/echo. With wss:// the server's certificate is not verified.
     #[arg(long)]
     pub(crate) url: Target,
+    #[command(flatten)]
+    pub(crate) dialect: DialectArgs,
     /// Loopback addresses to connect from in turn: one has some 28,000 ports [example: 127.0.0.1-127.0.0.20].
     #[arg(long)]
     pub(crate) source_ips: Option<SourceRange>,
@@ -64,6 +71,30 @@ pub(crate) struct CommonArgs {
     /// No progress on standard error.
     #[arg(long)]
     pub(crate) quiet: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DialectArgs {
+    /// What the server speaks on that path [default: raw; with verify native].
+    #[arg(long, value_enum)]
+    pub(crate) dialect: Option<DialectName>,
+    /// Native dialect: the token of all clients.
+    #[arg(long, value_name = "JWT", conflicts_with = "jwt_secret")]
+    pub(crate) token: Option<String>,
+    /// Native dialect: the HS256 secret to sign a token with for each client, whose user is user-N.
+    #[arg(long, value_name = "SECRET")]
+    pub(crate) jwt_secret: Option<String>,
+    /// Native dialect: the channel, or with -N behind it the channels, that clients use.
+    #[arg(long, value_name = "CHANNEL", default_value = "bench", value_parser = parse_channel)]
+    pub(crate) channel_base: String,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum DialectName {
+    /// Messages are opaque; the path says who gets them.
+    Raw,
+    /// tidegate.v1.json: sessions, channels by name.
+    Native,
 }
 
 #[derive(Args, Debug)]
@@ -166,6 +197,9 @@ pub(crate) struct IdleArgs {
     pub(crate) common: CommonArgs,
     #[arg(long, default_value_t = 10_000, value_parser = parse_connections)]
     pub(crate) connections: usize,
+    /// Native dialect: subscribe each to a channel of its own instead of all to the same.
+    #[arg(long)]
+    pub(crate) own_channels: bool,
     /// Between the last handshake and reading the server's memory.
     #[arg(long, default_value = "2s", value_parser = parse_duration)]
     pub(crate) settle: Duration,
@@ -225,7 +259,8 @@ pub(crate) struct SlowReadersArgs {
     /// Clients that never read.
     #[arg(long, default_value_t = 1_000, value_parser = parse_connections)]
     pub(crate) connections: usize,
-    /// A channel path (offenders subscribe, a feeder publishes) instead of the URL's echo path (offenders send).
+    /// A channel's path, in the native dialect its name (offenders subscribe, a feeder publishes), instead of the URL's echo
+    /// path (offenders send).
     #[arg(long)]
     pub(crate) channel: Option<String>,
     /// Size of the messages that are not read.
@@ -290,6 +325,14 @@ pub(crate) struct CompareArgs {
 /// Connections are bounded by descriptors long before this.
 const CONNECTIONS_MAX: usize = 1_000_000;
 
+/// With room for a number behind it.
+fn parse_channel(name: &str) -> Result<String, String> {
+    match Channel::parse(&format!("{name}-{CONNECTIONS_MAX}")) {
+        Ok(_) => Ok(name.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 fn parse_connections(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count @ 1..=CONNECTIONS_MAX) => Ok(count),
@@ -323,6 +366,9 @@ mod tests {
             "echo --url ws://127.0.0.1/ --connections 0",
             "echo --url ws://127.0.0.1/ --duration 5",
             "echo --url ws://127.0.0.1/ --size 1XB",
+            "echo --url ws://127.0.0.1/ --dialect klingon",
+            "echo --url ws://127.0.0.1/ --channel-base a\tb",
+            "echo --url ws://127.0.0.1/ --token a --jwt-secret b",
             "compare --rows nothing",
         ] {
             let words = std::iter::once("loadtest").chain(line.split(' '));

@@ -8,6 +8,7 @@ mod commands;
 mod connection;
 mod deadlines;
 mod dial;
+mod native;
 mod receive;
 mod timer;
 mod transport;
@@ -21,6 +22,8 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use tidegate_protocol::channel::Channel;
+use tidegate_protocol::command::Connect;
 use tidegate_wire::client::{ClientRequest, ResponseParser};
 use tidegate_wire::decode::{Limits, Role, Shared};
 use tidegate_wire::pool::{BufferPool, PoolConfig};
@@ -34,7 +37,9 @@ use self::timer::Timer;
 use self::transport::Transport;
 use crate::clock::Nanos;
 use crate::failure::Failure;
+use crate::native::{Channels, Native, SUBPROTOCOL, append_connect};
 use crate::progress::Progress;
+use crate::random;
 use crate::target::{Scheme, SourceRange, Target};
 
 /// A place for one connection at a time, numbered from 0.
@@ -42,10 +47,10 @@ pub(crate) type Lane = usize;
 
 /// A scenario's side of the engine. `now` is the time the event was taken up.
 pub(crate) trait Load {
-    /// The handshake succeeded, or a raw connection is made.
+    /// The handshake succeeded (native dialect: `connect` was answered), or a raw connection is made.
     fn handle_open(&mut self, lane: Lane, now: Nanos, out: &mut Commands);
 
-    /// One whole text or binary message.
+    /// One whole text or binary message; native dialect: the payload of one publication.
     fn handle_message(&mut self, lane: Lane, message: &[u8], now: Nanos, out: &mut Commands);
 
     /// Bytes on a raw connection.
@@ -78,11 +83,30 @@ pub(crate) enum Wake {
 
 /// What the engine needs to know about a run.
 pub(crate) struct Setup {
-    pub(crate) targets: Vec<Target>,
+    pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) sources: Option<SourceRange>,
     pub(crate) lanes: usize,
     pub(crate) message_bytes_max: usize,
     pub(crate) progress: Progress,
+}
+
+/// Where to connect, and what is spoken there.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) target: Target,
+    pub(crate) speech: Speech,
+}
+
+/// What becomes of a scenario's messages.
+#[derive(Clone, Debug)]
+pub(crate) enum Speech {
+    /// They go out and come in as they are.
+    Opaque,
+    /// The same, in text messages of the native dialect: the scenario speaks it itself.
+    Objects,
+    /// The engine speaks the native dialect: it connects, answers signs of life, publishes what is sent, and gives the payloads
+    /// of publications.
+    Native(Native, Channels),
 }
 
 /// Sockets, decoders and buffers of all connections.
@@ -90,7 +114,7 @@ pub(crate) struct Engine {
     poll: Poll,
     timer: Timer,
     lanes: Vec<Option<Connection>>,
-    targets: Vec<Target>,
+    endpoints: Vec<Endpoint>,
     /// `None`: no target needs it.
     tls: Option<Arc<ClientConfig>>,
     sources: Option<SourceRange>,
@@ -118,6 +142,8 @@ const POOL_BYTES_MAX: usize = 4 << 30;
 const POOL_FREE_BYTES_MAX: usize = 64 << 20;
 /// A header beside the largest message.
 const FRAME_SLACK_BYTES: u64 = 64;
+/// A message of the native dialect may hold many objects.
+const OBJECTS_BYTES: u64 = 16 << 20;
 
 const TIMER: Token = Token(usize::MAX - 1);
 
@@ -126,17 +152,15 @@ impl Engine {
         crate::descriptors::ensure(setup.lanes)?;
         let poll = Poll::new().map_err(Failure::system("creating an epoll"))?;
         let timer = Timer::new(poll.registry(), TIMER)?;
-        let bytes_max = setup.message_bytes_max as u64 + FRAME_SLACK_BYTES;
+        let is_opaque = |endpoint: &Endpoint| matches!(endpoint.speech, Speech::Opaque);
+        let objects_bytes = if setup.endpoints.iter().all(is_opaque) { 0 } else { OBJECTS_BYTES };
+        let bytes_max = setup.message_bytes_max as u64 + FRAME_SLACK_BYTES + objects_bytes;
         let limits = Limits { frame_bytes_max: bytes_max, message_bytes_max: bytes_max };
         let pool = BufferPool::new(PoolConfig {
             in_use_bytes_max: POOL_BYTES_MAX,
             free_bytes_max: POOL_FREE_BYTES_MAX,
         });
-        let seed = getrandom::u64().map_err(|error| Failure::System {
-            what: "asking the system for randomness",
-            source: io::Error::other(error.to_string()),
-        })?;
-        let needs_tls = setup.targets.iter().any(|target| target.scheme == Scheme::Tls);
+        let needs_tls = setup.endpoints.iter().any(|endpoint| endpoint.target.scheme == Scheme::Tls);
         let tls = if needs_tls { Some(transport::client_config().map_err(tls_failure)?) } else { None };
         let mut lanes = Vec::new();
         lanes.resize_with(setup.lanes, || None);
@@ -144,12 +168,12 @@ impl Engine {
             poll,
             timer,
             lanes,
-            targets: setup.targets,
+            endpoints: setup.endpoints,
             tls,
             sources: setup.sources,
             shared: Shared::new(Role::Client, limits, pool),
             inbuf: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
-            commands: Commands::new(seed),
+            commands: Commands::new(random::seed()?, setup.lanes),
             opening: Deadlines::new(OPENING_TIMEOUT),
             closing: Deadlines::new(CLOSING_TIMEOUT),
             dialled: 0,
@@ -283,7 +307,10 @@ impl Engine {
     fn expire(&mut self, now: Nanos, load: &mut impl Load) {
         while let Some((lane, generation)) = self.opening.expired(now) {
             let late = self.current(lane, generation).is_some_and(|connection| {
-                matches!(connection.stage, Stage::Connecting { .. } | Stage::Upgrading { .. })
+                matches!(
+                    connection.stage,
+                    Stage::Connecting { .. } | Stage::Upgrading { .. } | Stage::Entering
+                )
             });
             if late {
                 self.end(lane, Ending::TimedOut, now, load);
@@ -340,7 +367,7 @@ impl Engine {
     }
 
     fn dial(&mut self, lane: Lane, dial: Dial, now: Nanos, load: &mut impl Load) -> Result<(), Failure> {
-        let target = &self.targets[dial.target];
+        let Endpoint { target, speech } = &self.endpoints[dial.target];
         let turn = self.dialled;
         self.dialled = turn.wrapping_add(1);
         let mut socket = match dial::connect(target.address, self.sources, turn, dial.socket) {
@@ -366,7 +393,7 @@ impl Engine {
                     target: &target.path,
                     key,
                     origin: None,
-                    subprotocols: &[],
+                    subprotocols: speech.subprotocols(),
                     deflate: None,
                     headers: &[],
                 }
@@ -379,7 +406,13 @@ impl Engine {
             Some(config) if target.scheme == Scheme::Tls => tls_transport(socket, config, target)?,
             Some(_) | None => Transport::Plain(socket),
         };
-        self.lanes[lane] = Some(Connection::new(transport, parser, request, turn));
+        let mut connection = Connection::new(transport, parser, request, turn);
+        connection.subprotocols = speech.subprotocols();
+        self.commands.set_channel(lane, speech.channel(lane));
+        if let Speech::Native(native, _) = speech {
+            connection.greeting = Some(greeting(native, speech.channel(lane).as_deref(), turn));
+        }
+        self.lanes[lane] = Some(connection);
         Ok(())
     }
 
@@ -400,6 +433,37 @@ impl Engine {
             }
         }
     }
+}
+
+impl Speech {
+    fn subprotocols(&self) -> &'static [&'static str] {
+        match self {
+            Self::Opaque => &[],
+            Self::Objects | Self::Native(..) => &[SUBPROTOCOL],
+        }
+    }
+
+    fn channel(&self, lane: Lane) -> Option<Arc<str>> {
+        match self {
+            Self::Opaque | Self::Objects => None,
+            Self::Native(_, channels) => channels.of(lane),
+        }
+    }
+}
+
+/// The `connect` of the `turn`-th connection: each is another user, whose token no server has seen before.
+fn greeting(native: &Native, channel: Option<&str>, turn: u32) -> Vec<u8> {
+    let mut object = Vec::new();
+    let subscribe = channel.map(|name| Channel::parse(name).expect("the command line checks channels"));
+    append_connect(
+        &mut object,
+        Connect {
+            token: native.credentials.token(turn as usize).map(Into::into),
+            subscribe: subscribe.into_iter().collect(),
+            ..Connect::default()
+        },
+    );
+    object
 }
 
 fn tls_transport(

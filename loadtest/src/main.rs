@@ -13,9 +13,11 @@ mod failure;
 mod floor;
 mod kernel;
 mod latency;
+mod native;
 mod payload;
 mod procfs;
 mod progress;
+mod random;
 mod report;
 mod scenario;
 mod schedule;
@@ -30,7 +32,7 @@ use self::cli::{Cli, Command};
 use self::failure::Failure;
 use self::floor::Floor;
 use self::report::{Report, Verdict};
-use self::scenario::{echo, fanout, handshake, idle, slow_readers, slowloris};
+use self::scenario::{echo, fanout, handshake, idle, slow_readers, slowloris, verify};
 
 /// The run was made and something is wrong.
 const EXIT_FAILED: u8 = 1;
@@ -57,6 +59,10 @@ fn run(command: Command) -> Result<Verdict, Failure> {
         Command::Idle(args) => (args.common.json, idle::run(args.into())?),
         Command::Slowloris(args) => (args.common.json, slowloris::run(args.into())?),
         Command::SlowReaders(args) => (args.common.json, slow_readers::run(args.into())?),
+        Command::Verify(args) => match args.resume_storm {
+            Some(sessions) => (args.common.json, verify::run_storm(args.into_storm(sessions)?)?),
+            None => (args.common.json, verify::run(args.into_plan()?)?),
+        },
         Command::Floor(args) => {
             Floor::bind(args.listen, args.mode)?.run()?;
             return Ok(Verdict::Passed);

@@ -1,7 +1,7 @@
 //! What is sent, and the check that it came back unchanged.
 //!
 //! A payload is 16 letters that spell a number (which message this is), then a fixed pattern. All of it is ASCII, so that the
-//! same bytes serve text and binary messages.
+//! same bytes serve text and binary messages, and without quote and backslash, so that they stand in a JSON string as they are.
 
 /// Letters that spell the number: one for each four bits, least significant first, so that short payloads keep what changes.
 pub(crate) const STAMP_BYTES: usize = 16;
@@ -30,7 +30,11 @@ pub(crate) enum Mismatch {
 impl Template {
     pub(crate) fn new(size: usize) -> Self {
         // 61 is prime: no alignment of a shifted payload matches by chance.
-        let bytes = (0_u8..61).cycle().map(|step| b'A' + step % 58).take(size).collect();
+        let letter = |step: u8| match b'A' + step % 58 {
+            b'\\' => b'~',
+            letter => letter,
+        };
+        let bytes = (0_u8..61).cycle().map(letter).take(size).collect();
         Self { bytes }
     }
 
@@ -105,8 +109,11 @@ mod tests {
     }
 
     #[test]
-    fn payloads_are_ascii_text() {
-        assert!(Template::new(300).stamp(u64::MAX).iter().all(|byte| (b' '..0x7f).contains(byte)));
+    fn payloads_are_ascii_text_that_needs_no_escape_in_json() {
+        let mut template = Template::new(300);
+        let payload = str::from_utf8(template.stamp(u64::MAX)).unwrap();
+        assert!(payload.bytes().all(|byte| (b' '..0x7f).contains(&byte)));
+        assert_eq!(serde_json::to_string(payload).unwrap(), format!("\"{payload}\""));
     }
 
     #[test]

@@ -30,6 +30,9 @@ pub(crate) struct Report {
     pub(crate) derived: BTreeMap<&'static str, f64>,
     /// How connections ended that this client did not end, by cause.
     pub(crate) endings: BTreeMap<String, u64>,
+    /// What it comes to, in a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) conclusion: Option<String>,
     pub(crate) faults: Faults,
 }
 
@@ -148,6 +151,9 @@ impl fmt::Display for Report {
         for fault in &self.faults.first {
             writeln!(f, "  fault: {fault}")?;
         }
+        if let Some(conclusion) = &self.conclusion {
+            writeln!(f, "{conclusion}")?;
+        }
         match self.verdict {
             Verdict::Passed => writeln!(f, "passed"),
             Verdict::Failed => writeln!(f, "FAILED, {} faults", self.faults.count),
@@ -193,6 +199,7 @@ mod tests {
             "10 of unit message in 2.00 s",
             "latency, us",
             "fault: bad",
+            "all is lost",
             "FAILED, 1 faults",
         ] {
             assert!(text.contains(part), "{part} in {text}");
@@ -201,6 +208,7 @@ mod tests {
         assert_eq!(json["verdict"], "failed");
         assert_eq!(json["latencies"][0]["count"], 1);
         assert_eq!(json["counts"]["sent"], 10);
+        assert_eq!(json["conclusion"], "all is lost");
     }
 
     #[test]
@@ -236,6 +244,7 @@ mod tests {
             server: None,
             derived: BTreeMap::new(),
             endings: BTreeMap::new(),
+            conclusion: Some("all is lost".to_owned()),
             faults,
         }
     }

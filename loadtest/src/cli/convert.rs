@@ -1,17 +1,20 @@
 //! From what was typed to what the scenarios take.
 
+use std::sync::Arc;
+
 use tidegate_wire::frame::OpCode;
 
 use super::{
-    BoundArgs, CommonArgs, EchoArgs, FanoutArgs, HandshakeArgs, IdleArgs, MessageArgs, NeighbourArgs,
-    SlowReadersArgs, SlowlorisArgs,
+    BoundArgs, CommonArgs, DialectArgs, DialectName, EchoArgs, FanoutArgs, HandshakeArgs, IdleArgs,
+    MessageArgs, NeighbourArgs, SlowReadersArgs, SlowlorisArgs,
 };
+use crate::native::{Credentials, Dialect, Native};
 use crate::progress::Progress;
 use crate::scenario::echo::EchoPlan;
 use crate::scenario::fanout::FanoutPlan;
 use crate::scenario::handshake::HandshakePlan;
-use crate::scenario::idle::IdlePlan;
-use crate::scenario::slow_readers::{Offence, SlowReadersPlan};
+use crate::scenario::idle::{IdlePlan, Subscribe};
+use crate::scenario::slow_readers::SlowReadersPlan;
 use crate::scenario::slowloris::SlowlorisPlan;
 use crate::scenario::{Bounds, Common, Messages, NeighbourPlan};
 
@@ -24,10 +27,31 @@ impl From<CommonArgs> for Common {
     fn from(args: CommonArgs) -> Self {
         Self {
             target: args.url,
+            dialect: args.dialect.into(),
             sources: args.source_ips,
             pid: args.pid,
             progress: if args.quiet { Progress::silent() } else { Progress::every_second() },
         }
+    }
+}
+
+impl From<DialectArgs> for Dialect {
+    fn from(args: DialectArgs) -> Self {
+        match args.dialect.unwrap_or(DialectName::Raw) {
+            DialectName::Raw => Self::Raw,
+            DialectName::Native => Self::Native(args.into()),
+        }
+    }
+}
+
+impl From<DialectArgs> for Native {
+    fn from(args: DialectArgs) -> Self {
+        let credentials = match (args.token, args.jwt_secret) {
+            (Some(token), _) => Credentials::Token(token),
+            (None, Some(secret)) => Credentials::secret(&secret),
+            (None, None) => Credentials::None,
+        };
+        Self { credentials: Arc::new(credentials), channel_base: args.channel_base }
     }
 }
 
@@ -89,6 +113,7 @@ impl From<IdleArgs> for IdlePlan {
         Self {
             common: args.common.into(),
             connections: args.connections,
+            subscribe: if args.own_channels { Subscribe::OwnEach } else { Subscribe::OneForAll },
             settle: args.settle,
             hold: args.hold,
         }
@@ -123,21 +148,16 @@ impl From<SlowlorisArgs> for SlowlorisPlan {
 
 impl From<SlowReadersArgs> for SlowReadersPlan {
     fn from(args: SlowReadersArgs) -> Self {
-        let common: Common = args.common.into();
-        let (kind, rate) = match args.channel {
-            Some(_) => (Offence::Channel, OFFENDER_RATE_CHANNEL),
-            None => (Offence::Echo, OFFENDER_RATE_ECHO),
-        };
+        let rate = if args.channel.is_some() { OFFENDER_RATE_CHANNEL } else { OFFENDER_RATE_ECHO };
         Self {
             neighbours: args.neighbours.into(),
             offenders: args.connections,
-            kind,
-            offender_path: args.channel.unwrap_or_else(|| common.target.path.clone()),
+            offender_channel: args.channel,
             offender_size_bytes: args.offender_size,
             offender_rate: args.offender_rate.unwrap_or(rate),
             connect_rate: args.connect_rate,
             duration: args.duration,
-            common,
+            common: args.common.into(),
         }
     }
 }

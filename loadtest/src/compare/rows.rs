@@ -11,12 +11,13 @@ use tidegate_wire::frame::OpCode;
 
 use crate::engine::Goodbye;
 use crate::failure::Failure;
+use crate::native::Dialect;
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::scenario::echo::{self, EchoPlan};
 use crate::scenario::fanout::{self, FanoutPlan};
 use crate::scenario::handshake::{self, HandshakePlan};
-use crate::scenario::idle::{self, IdlePlan};
+use crate::scenario::idle::{self, IdlePlan, Subscribe};
 use crate::scenario::{Bounds, Common, Messages};
 use crate::target::{Scheme, Target};
 
@@ -173,6 +174,7 @@ impl RowName {
                 address,
                 scheme: Scheme::Plain,
             },
+            dialect: Dialect::Raw,
             sources: None,
             pid: Some(pid),
             progress: Progress::silent(),
@@ -205,6 +207,7 @@ impl RowName {
             Self::Idle => idle::run(IdlePlan {
                 common: on("/echo"),
                 connections: IDLE_CONNECTIONS,
+                subscribe: Subscribe::OneForAll,
                 settle: Duration::from_secs(1),
                 hold: Duration::ZERO,
             }),

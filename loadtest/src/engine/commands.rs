@@ -4,11 +4,15 @@
 //! call, so a reply to 16 messages that one read brought is one write.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use tidegate_protocol::channel::Channel;
 use tidegate_wire::close::{self, CloseCode};
 use tidegate_wire::frame::{self, OpCode};
 
 use super::Lane;
+use crate::native;
+use crate::random::Random;
 
 /// How to open a connection.
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,12 +70,26 @@ pub(super) enum Command {
 pub(crate) struct Commands {
     pub(super) bytes: Vec<u8>,
     pub(super) list: Vec<Command>,
-    keys: Keys,
+    /// By lane: the channel that its messages are published to. `None`: they go out as they are.
+    channels: Vec<Option<Arc<str>>>,
+    object: Vec<u8>,
+    keys: Random,
 }
 
 impl Commands {
-    pub(super) fn new(seed: u64) -> Self {
-        Self { bytes: Vec::new(), list: Vec::new(), keys: Keys(seed) }
+    pub(crate) fn new(seed: u64, lanes: usize) -> Self {
+        Self {
+            bytes: Vec::new(),
+            list: Vec::new(),
+            channels: vec![None; lanes],
+            object: Vec::new(),
+            keys: Random::new(seed),
+        }
+    }
+
+    /// What the messages of a lane become from now on.
+    pub(super) fn set_channel(&mut self, lane: Lane, channel: Option<Arc<str>>) {
+        self.channels[lane] = channel;
     }
 
     /// Opens a connection in a lane that has none.
@@ -79,9 +97,20 @@ impl Commands {
         self.list.push(Command::Dial(lane, dial));
     }
 
-    /// Sends one masked message.
+    /// Sends one message; in the native dialect it is published, without `id`, to the lane's channel.
     pub(crate) fn send(&mut self, lane: Lane, opcode: OpCode, payload: &[u8]) {
-        let key = self.keys.next_mask();
+        let Some(channel) = &self.channels[lane] else { return self.send_frame(lane, opcode, payload) };
+        let channel = Channel::parse(channel).expect("the command line checks channels");
+        let mut object = std::mem::take(&mut self.object);
+        object.clear();
+        native::append_publish(&mut object, &channel, payload, None);
+        self.send_frame(lane, OpCode::Text, &object);
+        self.object = object;
+    }
+
+    /// Sends one masked frame with this payload as it is.
+    pub(crate) fn send_frame(&mut self, lane: Lane, opcode: OpCode, payload: &[u8]) {
+        let key = self.next_mask();
         self.append(lane, |bytes| frame::append_masked(bytes, opcode, key, payload));
     }
 
@@ -93,7 +122,7 @@ impl Commands {
     /// Ends a connection; the scenario hears of it by `handle_end`.
     pub(crate) fn close(&mut self, lane: Lane, goodbye: Goodbye) {
         if goodbye == Goodbye::Frame {
-            let key = self.keys.next_mask();
+            let key = self.next_mask();
             self.append(lane, |bytes| close::append_masked(bytes, key, Some(CloseCode::NORMAL), ""));
         }
         self.list.push(Command::Close(lane, goodbye));
@@ -123,6 +152,12 @@ impl Commands {
         (u128::from(low) << 64 | u128::from(high)).to_le_bytes()
     }
 
+    /// Mask keys must differ, not be secret: no proxy with a cache stands between this client and its server.
+    fn next_mask(&mut self) -> [u8; 4] {
+        let [a, b, c, d, ..] = self.keys.next().to_le_bytes();
+        [a, b, c, d]
+    }
+
     fn append(&mut self, lane: Lane, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len();
         write(&mut self.bytes);
@@ -134,32 +169,13 @@ impl Commands {
     }
 }
 
-/// SplitMix64. Mask keys must differ, not be secret: no proxy with a cache stands between this client and its server.
-#[derive(Debug)]
-struct Keys(u64);
-
-impl Keys {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn next_mask(&mut self) -> [u8; 4] {
-        let [a, b, c, d, ..] = self.next().to_le_bytes();
-        [a, b, c, d]
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn messages_to_one_connection_become_one_write() {
-        let mut out = Commands::new(1);
+        let mut out = Commands::new(1, 5);
         out.send(3, OpCode::Binary, b"ab");
         out.send(3, OpCode::Binary, b"cd");
         out.send(4, OpCode::Binary, b"ef");
@@ -177,8 +193,19 @@ mod tests {
     }
 
     #[test]
+    fn a_lane_with_a_channel_publishes_to_it() {
+        let mut out = Commands::new(1, 5);
+        out.set_channel(2, Some("chat:room".into()));
+        out.send(2, OpCode::Binary, b"ab");
+
+        let object = br#"{"publish":{"channel":"chat:room","data":"ab"}}"#;
+        assert_eq!(out.bytes[..2], [0x81, 0x80 | object.len() as u8]);
+        assert_eq!(out.bytes.len(), 2 + 4 + object.len());
+    }
+
+    #[test]
     fn a_close_frame_goes_out_before_the_connection_ends() {
-        let mut out = Commands::new(1);
+        let mut out = Commands::new(1, 5);
         out.close(0, Goodbye::Frame);
         assert!(matches!(out.list[..], [Command::Send(0, _), Command::Close(0, Goodbye::Frame)]));
         assert_eq!(out.bytes[0], 0x88);

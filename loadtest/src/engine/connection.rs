@@ -22,6 +22,10 @@ pub(super) struct Connection {
     pub(super) close_sent: bool,
     /// Tells this connection from earlier ones in the same lane.
     pub(super) generation: u32,
+    /// What was offered.
+    pub(super) subprotocols: &'static [&'static str],
+    /// Native dialect: `connect`, until it is sent.
+    pub(super) greeting: Option<Vec<u8>>,
     outbox: Vec<u8>,
     /// A write failed; the reason will show when reading.
     broken: bool,
@@ -39,6 +43,10 @@ pub(super) enum Stage {
         head: Vec<u8>,
     },
     Open,
+    /// Native dialect: `connect` is out.
+    Entering,
+    /// Native dialect: its reply has come.
+    Entered,
     /// The scenario reads and writes bytes itself.
     Raw,
 }
@@ -84,6 +92,8 @@ pub(crate) enum Ending {
     Reset,
     /// The server broke RFC 6455.
     Violation(String),
+    /// Native dialect: the server refused a command, or ended a subscription.
+    Rejected(String),
     /// No answer to the connect or the handshake within the time allowed.
     TimedOut,
     /// By us, without waiting for the server.
@@ -106,6 +116,8 @@ impl Connection {
             closed_with: None,
             close_sent: false,
             generation,
+            subprotocols: &[],
+            greeting: None,
             outbox: request,
             broken: false,
         }
@@ -192,6 +204,7 @@ impl fmt::Display for Ending {
             Self::Eof => f.write_str("end of stream without a close frame"),
             Self::Reset => f.write_str("reset"),
             Self::Violation(rule) => write!(f, "protocol violation: {rule}"),
+            Self::Rejected(reason) => write!(f, "rejected: {reason}"),
             Self::TimedOut => f.write_str("timed out"),
             Self::Ours => f.write_str("closed by this client"),
         }

@@ -5,8 +5,9 @@ use tidegate_wire::decode::{Event, Shared};
 use tidegate_wire::frame::OpCode;
 
 use super::connection::{Connection, Ending, Stage};
-use super::{Commands, Lane, Load};
+use super::{Commands, Lane, Load, native};
 use crate::clock::Nanos;
+use crate::native::SUBPROTOCOL;
 
 /// Takes up all of `input`. `Err`: the connection has to end, with this.
 pub(super) fn receive(
@@ -25,12 +26,20 @@ pub(super) fn receive(
             load.handle_bytes(lane, input);
             return Ok(());
         }
-        Stage::Open => input,
+        Stage::Open | Stage::Entering | Stage::Entered => input,
         Stage::Upgrading { .. } => match upgrade(connection, input)? {
             None => return Ok(()),
             Some(frames) => {
-                connection.stage = Stage::Open;
-                load.handle_open(lane, now, out);
+                match connection.greeting.take() {
+                    Some(greeting) => {
+                        connection.stage = Stage::Entering;
+                        out.send_frame(lane, OpCode::Text, &greeting);
+                    }
+                    None => {
+                        connection.stage = Stage::Open;
+                        load.handle_open(lane, now, out);
+                    }
+                }
                 frames
             }
         },
@@ -48,9 +57,12 @@ fn upgrade<'i>(connection: &mut Connection, input: &'i mut [u8]) -> Result<Optio
         head.extend_from_slice(input);
         parser.parse(head)
     };
-    match parsed.map(|response| response.map(|response| response.consumed)) {
+    match parsed.map(|response| response.map(|response| (response.consumed, response.subprotocol))) {
+        Ok(Some((_, chosen))) if !connection.subprotocols.is_empty() && chosen != Some(SUBPROTOCOL) => {
+            Err(Ending::NotWebSocket(format!("the server does not speak {SUBPROTOCOL} on this path")))
+        }
         // What was kept was no complete head, so the head ends within `input`.
-        Ok(Some(consumed)) => Ok(Some(&mut input[consumed - kept..])),
+        Ok(Some((consumed, _))) => Ok(Some(&mut input[consumed - kept..])),
         Ok(None) => {
             if kept == 0 {
                 head.extend_from_slice(input);
@@ -80,14 +92,25 @@ fn decode(
         at += decoded.consumed;
         match decoded.event {
             None => break,
-            Some(Event::Message(message)) => load.handle_message(lane, message.payload, now, out),
-            Some(Event::Ping(payload)) => out.send(lane, OpCode::Pong, payload),
+            Some(Event::Message(message)) => match connection.stage {
+                Stage::Entering | Stage::Entered => {
+                    native::receive(&mut connection.stage, lane, message.payload, now, load, out)?;
+                }
+                Stage::Connecting { .. } | Stage::Upgrading { .. } | Stage::Open | Stage::Raw => {
+                    load.handle_message(lane, message.payload, now, out);
+                }
+            },
+            Some(Event::Ping(payload)) => out.send_frame(lane, OpCode::Pong, payload),
             Some(Event::Pong(_)) => {}
             Some(Event::Close(reason)) => {
                 let code = reason.map(|reason| reason.code.value());
                 if !connection.close_sent {
                     let payload = code.map(u16::to_be_bytes);
-                    out.send(lane, OpCode::Close, payload.as_ref().map_or(&[], |bytes| bytes.as_slice()));
+                    out.send_frame(
+                        lane,
+                        OpCode::Close,
+                        payload.as_ref().map_or(&[], |bytes| bytes.as_slice()),
+                    );
                     connection.close_sent = true;
                 }
                 connection.closed_with = Some(code);

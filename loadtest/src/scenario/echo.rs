@@ -27,7 +27,7 @@ pub(crate) struct EchoPlan {
 /// Runs it to the end.
 pub(crate) fn run(plan: EchoPlan) -> Result<Report, Failure> {
     let mut engine = Engine::new(Setup {
-        targets: vec![plan.common.target.clone()],
+        endpoints: vec![plan.common.echo_endpoint()],
         sources: plan.common.sources,
         lanes: plan.connections,
         message_bytes_max: plan.messages.size_bytes,
@@ -93,6 +93,7 @@ impl Echo {
             server: self.window.server(),
             derived: BTreeMap::new(),
             endings: self.clients.endings,
+            conclusion: None,
             faults: self.clients.faults,
         }
     }

@@ -51,7 +51,7 @@ pub(crate) fn run(plan: FanoutPlan) -> Result<Report, Failure> {
         return usage(format!("--publishers times --subscribers must be at most {PAIRS_MAX}"));
     }
     let mut engine = Engine::new(Setup {
-        targets: vec![plan.common.target.clone()],
+        endpoints: vec![plan.common.channel_endpoint()],
         sources: plan.common.sources,
         lanes: plan.subscribers,
         message_bytes_max: plan.messages.size_bytes,
@@ -237,6 +237,7 @@ impl Fanout {
             server: self.window.server(),
             derived: BTreeMap::new(),
             endings: self.endings,
+            conclusion: None,
             faults: self.faults,
         }
     }

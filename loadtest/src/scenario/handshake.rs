@@ -1,7 +1,7 @@
 //! Handshakes: connect, upgrade, say goodbye, again, with a fixed number under way.
 //!
 //! A unit is one whole cycle, until the server has closed TCP. Latency is from the call of `connect` (open loop: from when it was
-//! due) to the verified 101 answer.
+//! due) to the verified 101 answer; in the native dialect to the reply to `connect`, with no subscription.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use crate::clock::Nanos;
 use crate::engine::{Commands, Dial, Ending, Engine, Goodbye, Lane, Load, Setup, Wake};
 use crate::failure::Failure;
 use crate::latency::Latency;
+use crate::native::Channels;
 use crate::report::{Faults, Report, per_second};
 use crate::schedule::Schedule;
 
@@ -33,7 +34,7 @@ const HOPELESS: u64 = 100;
 /// Runs it to the end.
 pub(crate) fn run(plan: HandshakePlan) -> Result<Report, Failure> {
     let mut engine = Engine::new(Setup {
-        targets: vec![plan.common.target.clone()],
+        endpoints: vec![plan.common.endpoint(|_| Channels::None)],
         sources: plan.common.sources,
         lanes: plan.concurrency,
         message_bytes_max: 125,
@@ -134,6 +135,7 @@ impl Handshakes {
             server: self.window.server(),
             derived: BTreeMap::new(),
             endings: self.endings,
+            conclusion: None,
             faults: self.faults,
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! One connection is opened and closed first, so that what a server sets up at its first client is not charged to the others;
 //! then memory is read, all connections are opened, and after a settling time memory is read again. Memory of the kernel's
-//! sockets is not in these figures.
+//! sockets is not in these figures. In the native dialect each connection has one subscription.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::Common;
 use super::opening::Opener;
 use crate::clock::Nanos;
-use crate::engine::{Commands, Dial, Ending, Engine, Goodbye, Lane, Load, Setup, Wake};
+use crate::engine::{Commands, Dial, Ending, Endpoint, Engine, Goodbye, Lane, Load, Setup, Wake};
 use crate::failure::Failure;
 use crate::procfs::Snapshot;
 use crate::report::{Faults, Report, ServerUse, per_second};
@@ -20,16 +20,27 @@ use crate::report::{Faults, Report, ServerUse, per_second};
 pub(crate) struct IdlePlan {
     pub(crate) common: Common,
     pub(crate) connections: usize,
+    /// Native dialect: what they subscribe to.
+    pub(crate) subscribe: Subscribe,
     /// Between the last handshake and the second reading of memory.
     pub(crate) settle: Duration,
     /// How long the connections are held open after that.
     pub(crate) hold: Duration,
 }
 
+/// What an idle client of the native dialect subscribes to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Subscribe {
+    /// All to the same channel: the cost is a session's and a subscription's.
+    OneForAll,
+    /// Each to a channel of its own: the cost is the channel's too.
+    OwnEach,
+}
+
 /// Runs it to the end.
 pub(crate) fn run(plan: IdlePlan) -> Result<Report, Failure> {
     let mut engine = Engine::new(Setup {
-        targets: vec![plan.common.target.clone()],
+        endpoints: vec![plan.endpoint()],
         sources: plan.common.sources,
         lanes: plan.connections,
         message_bytes_max: 64 * 1024,
@@ -84,6 +95,15 @@ enum Stage {
 /// How long the server gets to let go of the first connection.
 const REST: Duration = Duration::from_millis(200);
 
+impl IdlePlan {
+    fn endpoint(&self) -> Endpoint {
+        match self.subscribe {
+            Subscribe::OneForAll => self.common.channel_endpoint(),
+            Subscribe::OwnEach => self.common.echo_endpoint(),
+        }
+    }
+}
+
 impl Idle {
     fn snapshot(&self) -> Result<Option<Snapshot>, Failure> {
         self.plan.common.pid.map(Snapshot::read).transpose()
@@ -122,6 +142,7 @@ impl Idle {
             server,
             derived,
             endings: self.endings,
+            conclusion: None,
             faults: self.faults,
         }
     }

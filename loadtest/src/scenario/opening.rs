@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::clock::Nanos;
 use crate::engine::{Commands, Dial, Ending, Lane};
 use crate::failure::Failure;
 
@@ -69,6 +70,14 @@ impl Opener {
 
     pub(crate) fn open(&self) -> usize {
         self.open
+    }
+
+    /// [`Self::check`], and a failure if not all are open at that time.
+    pub(crate) fn check_until(&mut self, until: Nanos, now: Nanos) -> Result<(), Failure> {
+        if now >= until && !self.is_complete() {
+            self.handle_end(&Ending::TimedOut);
+        }
+        self.check()
     }
 
     /// The failure, once, if there was one.

@@ -13,8 +13,9 @@ use tidegate_wire::frame::OpCode;
 use super::Common;
 use super::neighbours::{NeighbourPlan, Neighbours};
 use crate::clock::Nanos;
-use crate::engine::{Commands, Dial, Ending, Engine, Lane, Load, Setup, SocketSize, Wake};
+use crate::engine::{Commands, Dial, Ending, Endpoint, Engine, Lane, Load, Setup, SocketSize, Wake};
 use crate::failure::Failure;
+use crate::native::{Channels, Dialect};
 use crate::payload::{self, STAMP_BYTES, Template};
 use crate::procfs::Snapshot;
 use crate::report::{Faults, Report, ServerUse, per_second};
@@ -26,9 +27,8 @@ pub(crate) struct SlowReadersPlan {
     pub(crate) common: Common,
     pub(crate) neighbours: NeighbourPlan,
     pub(crate) offenders: usize,
-    pub(crate) kind: Offence,
-    /// Where the offenders connect.
-    pub(crate) offender_path: String,
+    /// The path of the channel that the offenders join; in the native dialect its name. `None`: they echo.
+    pub(crate) offender_channel: Option<String>,
     /// Size of the messages that are not read.
     pub(crate) offender_size_bytes: usize,
     /// Echo: messages a second that all offenders send together. Channel: messages a second that the feeder publishes.
@@ -41,7 +41,7 @@ pub(crate) struct SlowReadersPlan {
 
 /// What the offenders do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Offence {
+enum Offence {
     /// They send messages and do not take the echoes.
     Echo,
     /// They subscribe and do not take the publications.
@@ -62,7 +62,7 @@ pub(crate) fn run(plan: SlowReadersPlan) -> Result<Report, Failure> {
     }
     let target = &plan.common.target;
     let mut engine = Engine::new(Setup {
-        targets: vec![target.clone(), target.with_path(&plan.offender_path)],
+        endpoints: vec![plan.common.echo_endpoint(), plan.offender_endpoint()],
         sources: plan.common.sources,
         lanes: plan.neighbours.count + plan.offenders + 1,
         message_bytes_max: plan.neighbours.messages.size_bytes.max(plan.offender_size_bytes),
@@ -146,10 +146,27 @@ struct Fed {
     received: u64,
 }
 
+impl SlowReadersPlan {
+    fn offence(&self) -> Offence {
+        if self.offender_channel.is_some() { Offence::Channel } else { Offence::Echo }
+    }
+
+    fn offender_endpoint(&self) -> Endpoint {
+        let Some(channel) = &self.offender_channel else { return self.common.echo_endpoint() };
+        match self.common.dialect {
+            Dialect::Raw => {
+                let target = self.common.target.with_path(channel);
+                Endpoint { target, ..self.common.channel_endpoint() }
+            }
+            Dialect::Native(_) => self.common.endpoint(|_| Channels::Shared(channel.as_str().into())),
+        }
+    }
+}
+
 impl SlowReaders {
     fn begin_attack(&mut self, now: Nanos, out: &mut Commands) -> Result<Attack, Failure> {
         self.before = self.snapshot()?;
-        if self.plan.kind == Offence::Channel {
+        if self.plan.offence() == Offence::Channel {
             out.dial(self.feeder, Dial { target: 1, ..Dial::default() });
         }
         Ok(Attack {
@@ -170,7 +187,7 @@ impl SlowReaders {
         }
         let due = attack.messages.due_count(now);
         while self.turns < due {
-            match self.plan.kind {
+            match self.plan.offence() {
                 Offence::Echo => self.send_from_offender(out),
                 Offence::Channel => self.feed(out),
             }
@@ -220,7 +237,7 @@ impl SlowReaders {
 
     /// When reading out is over, should nothing more come.
     fn drained_at(&self, until: Nanos) -> Nanos {
-        let fed = self.plan.kind == Offence::Echo || self.fed.received == self.sent;
+        let fed = self.plan.offence() == Offence::Echo || self.fed.received == self.sent;
         match (self.neighbours.in_flight() == 0 && fed, self.open) {
             (true, 0) => Nanos(0),
             (true, _) => until.min(self.offender_heard_at + QUIET),
@@ -242,7 +259,7 @@ impl SlowReaders {
         counts.insert("offenders blocked", self.blocked as u64);
         let mut faults = conclusion.faults;
         self.faults.first.into_iter().for_each(|fault| faults.add(|| fault));
-        if self.plan.kind == Offence::Channel && self.fed.received != self.sent {
+        if self.plan.offence() == Offence::Channel && self.fed.received != self.sent {
             let (sent, received) = (self.sent, self.fed.received);
             faults.add(|| format!("the feeder reads, but got {received} of its {sent} publications"));
         }
@@ -265,6 +282,7 @@ impl SlowReaders {
             server,
             derived: conclusion.derived,
             endings: self.endings,
+            conclusion: None,
             faults,
         }
     }

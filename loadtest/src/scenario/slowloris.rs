@@ -37,7 +37,7 @@ const STATUS_LINE_BYTES: usize = 12;
 /// Runs it to the end.
 pub(crate) fn run(plan: SlowlorisPlan) -> Result<Report, Failure> {
     let mut engine = Engine::new(Setup {
-        targets: vec![plan.common.target.clone()],
+        endpoints: vec![plan.common.echo_endpoint()],
         sources: plan.common.sources,
         lanes: plan.neighbours.count + plan.offenders,
         message_bytes_max: plan.neighbours.messages.size_bytes,
@@ -182,6 +182,7 @@ impl Slowloris {
             server,
             derived: conclusion.derived,
             endings: self.endings,
+            conclusion: None,
             faults: conclusion.faults,
         }
     }

@@ -5,6 +5,9 @@
 
 mod behaviour;
 mod comparison;
+mod hub;
+mod native;
 mod program;
 mod scripted;
 mod verdicts;
+mod verify;

@@ -85,7 +85,7 @@ pub(crate) fn answer(payload: &[u8]) -> Reply {
     Reply { answers: vec![payload.to_vec()], then: Then::GoOn }
 }
 
-fn accept_each(mut handle: impl FnMut(TcpStream) + Send + 'static) -> SocketAddr {
+pub(crate) fn accept_each(mut handle: impl FnMut(TcpStream) + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     // Ends with the test's process.
@@ -95,7 +95,7 @@ fn accept_each(mut handle: impl FnMut(TcpStream) + Send + 'static) -> SocketAddr
 
 fn converse(mut socket: impl Read + Write, mut script: impl FnMut(usize, &[u8]) -> Reply) {
     let mut bytes = Vec::new();
-    let Some(()) = upgrade(&mut socket, &mut bytes) else { return };
+    let Some(()) = upgrade(&mut socket, &mut bytes, None) else { return };
     let mut index = 0;
     while let Some((opcode, payload)) = next_frame(&mut socket, &mut bytes) {
         let mut out = Vec::new();
@@ -115,7 +115,12 @@ fn converse(mut socket: impl Read + Write, mut script: impl FnMut(usize, &[u8]) 
     }
 }
 
-fn upgrade(socket: &mut (impl Read + Write), bytes: &mut Vec<u8>) -> Option<()> {
+/// Answers the request; what comes behind it is left in `bytes`.
+pub(crate) fn upgrade(
+    socket: &mut (impl Read + Write),
+    bytes: &mut Vec<u8>,
+    subprotocol: Option<&str>,
+) -> Option<()> {
     let end = loop {
         if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
             break at + 4;
@@ -125,19 +130,27 @@ fn upgrade(socket: &mut (impl Read + Write), bytes: &mut Vec<u8>) -> Option<()> 
     let head = String::from_utf8(bytes.drain(..end).collect()).ok()?;
     let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "))?;
     let mut out = Vec::new();
-    handshake::append_accept(&mut out, key.as_bytes(), None, None);
+    handshake::append_accept(&mut out, key.as_bytes(), subprotocol, None);
     socket.write_all(&out).ok()
 }
 
-/// Cuts one frame of at most 125 bytes and unmasks it.
-fn next_frame(socket: &mut impl Read, bytes: &mut Vec<u8>) -> Option<(u8, Vec<u8>)> {
-    while bytes.len() < 6 || bytes.len() < 6 + usize::from(bytes[1] & 0x7f) {
+/// Cuts one frame of less than 64 KiB and unmasks it.
+pub(crate) fn next_frame(socket: &mut impl Read, bytes: &mut Vec<u8>) -> Option<(u8, Vec<u8>)> {
+    while bytes.len() < 4 {
         read_more(socket, bytes)?;
     }
-    let end = 6 + usize::from(bytes[1] & 0x7f);
+    let (header, length) = match bytes[1] & 0x7f {
+        126 => (4, usize::from(u16::from_be_bytes([bytes[2], bytes[3]]))),
+        length => (2, usize::from(length)),
+    };
+    let end = header + 4 + length;
+    while bytes.len() < end {
+        read_more(socket, bytes)?;
+    }
     let frame: Vec<u8> = bytes.drain(..end).collect();
-    let mut payload = frame[6..].to_vec();
-    mask::apply([frame[2], frame[3], frame[4], frame[5]], 0, &mut payload);
+    let (key, payload) = frame[header..].split_first_chunk::<4>()?;
+    let mut payload = payload.to_vec();
+    mask::apply(*key, 0, &mut payload);
     Some((frame[0] & 0x0f, payload))
 }
 

@@ -1,0 +1,133 @@
+//! The command line of `verify`.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::units::{parse_bytes, parse_duration};
+use super::{CommonArgs, DialectName, parse_connections};
+use crate::failure::Failure;
+use crate::native::Native;
+use crate::random;
+use crate::scenario::Common;
+use crate::scenario::verify::{MischiefPlan, StormPlan, VerifyPlan};
+
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+    /// Clients that send numbered messages, each until it is acknowledged.
+    #[arg(long, default_value_t = 4, value_parser = parse_publishers)]
+    pub(crate) publishers: usize,
+    /// Clients that check what comes.
+    #[arg(long, default_value_t = 100, value_parser = parse_connections)]
+    pub(crate) subscribers: usize,
+    /// Channels, each a -N behind --channel-base. Whether they have a history is the server's to say.
+    #[arg(long, default_value_t = 8, value_parser = parse_connections)]
+    pub(crate) channels: usize,
+    /// Channels of each subscriber.
+    #[arg(long, default_value_t = 4, value_parser = parse_connections)]
+    pub(crate) subscriptions: usize,
+    /// Messages a second over all publishers.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) rate: u64,
+    /// Payload size.
+    #[arg(long, default_value = "125", value_parser = parse_bytes)]
+    pub(crate) size: usize,
+    /// How long messages are sent.
+    #[arg(long, default_value = "10s", value_parser = parse_duration)]
+    pub(crate) duration: Duration,
+    /// Most messages.
+    #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(crate) count: u64,
+    /// Cut a connection so often on average; its client comes back with session and resume.
+    #[arg(long, value_parser = parse_duration)]
+    pub(crate) drop_every: Option<Duration>,
+    /// The longest that a cut client stays away.
+    #[arg(long, default_value = "500ms", value_parser = parse_duration)]
+    pub(crate) away: Duration,
+    /// Let a subscriber read nothing for so long.
+    #[arg(long, value_parser = parse_duration)]
+    pub(crate) stall: Option<Duration>,
+    /// How often that happens on average.
+    #[arg(long, default_value = "1s", value_parser = parse_duration)]
+    pub(crate) stall_every: Duration,
+    /// How long to wait for what may still come, once nothing more is sent.
+    #[arg(long, default_value = "1s", value_parser = parse_duration)]
+    pub(crate) settle: Duration,
+    /// Whom cuts and stalls hit, and when [default: another each time; it is printed].
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Another script: so many sessions connect, are all cut at once, miss --missed messages, and come back at once.
+    #[arg(long, value_name = "SESSIONS", value_parser = parse_connections, conflicts_with_all = ["drop_every", "stall"])]
+    pub(crate) resume_storm: Option<usize>,
+    /// Storm: messages published on each channel while all are away.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) missed: u64,
+    /// Storm: clients that are connecting at a time.
+    #[arg(long, default_value_t = 512, value_parser = parse_connections)]
+    pub(crate) at_a_time: usize,
+}
+
+/// A message carries its publisher's number in 16 bits.
+const PUBLISHERS_MAX: usize = 10_000;
+
+fn parse_publishers(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..=PUBLISHERS_MAX) => Ok(count),
+        _ => Err(format!("a number from 1 to {PUBLISHERS_MAX} is expected")),
+    }
+}
+
+impl VerifyArgs {
+    pub(crate) fn into_plan(self) -> Result<VerifyPlan, Failure> {
+        let mischief = MischiefPlan {
+            drop_every: self.drop_every,
+            away: self.away,
+            stall: self.stall,
+            stall_every: self.stall_every,
+            seed: self.seed.map_or_else(random::seed, Ok)?,
+        };
+        let (common, native) = native(self.common)?;
+        Ok(VerifyPlan {
+            common,
+            native,
+            publishers: self.publishers,
+            subscribers: self.subscribers,
+            channels: self.channels,
+            subscriptions: self.subscriptions,
+            size_bytes: self.size,
+            rate: self.rate,
+            duration: self.duration,
+            count: self.count,
+            mischief,
+            settle: self.settle,
+        })
+    }
+
+    pub(crate) fn into_storm(self, sessions: usize) -> Result<StormPlan, Failure> {
+        let seed = self.seed.map_or_else(random::seed, Ok)?;
+        let (common, native) = native(self.common)?;
+        Ok(StormPlan {
+            common,
+            native,
+            sessions,
+            channels: self.channels,
+            missed: self.missed,
+            size_bytes: self.size,
+            rate: self.rate,
+            at_a_time: self.at_a_time,
+            settle: self.settle,
+            seed,
+        })
+    }
+}
+
+/// The dialect need not be named, but no other may be.
+fn native(mut args: CommonArgs) -> Result<(Common, Native), Failure> {
+    if args.dialect.dialect.replace(DialectName::Native) == Some(DialectName::Raw) {
+        return Err(Failure::Usage("verify needs sessions, which --dialect raw has none of".to_owned()));
+    }
+    let dialect: Native = args.dialect.clone().into();
+    Ok((args.into(), dialect))
+}

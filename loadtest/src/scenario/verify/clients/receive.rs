@@ -1,0 +1,203 @@
+//! What the server sends: replies, publications, refusals, and the order to leave.
+//!
+//! Place in the data path: a text message comes from the engine; its objects change sessions, publishers and feeds one by one.
+
+use std::time::Duration;
+
+use tidegate_protocol::command::objects;
+use tidegate_protocol::event::{Connected, Event, Message, Reply, parse};
+use tidegate_wire::frame::OpCode;
+
+use super::{COUNT_BITS, Clients, Step};
+use crate::clock::Nanos;
+use crate::engine::{Commands, Goodbye, Lane};
+use crate::native::{PONG, payload_of};
+use crate::payload;
+use crate::scenario::verify::feed::{Age, Feed, Place};
+use crate::scenario::verify::session::{Entry, Link};
+use crate::scenario::verify::tally::Wrong;
+
+impl Clients {
+    /// One text message: its objects, in order.
+    pub(in crate::scenario::verify) fn handle_message(
+        &mut self,
+        lane: Lane,
+        text: &[u8],
+        now: Nanos,
+        out: &mut Commands,
+    ) -> Step {
+        self.heard_at = now;
+        let mut step = Step::Other;
+        let Ok(text) = str::from_utf8(text) else {
+            self.tally.found(Wrong::Protocol, 1, || format!("client {lane}: a message that is no UTF-8"));
+            return step;
+        };
+        for object in objects(text) {
+            match parse(object) {
+                Ok(Event::Reply { reply: Reply::Connect(connected), .. }) => {
+                    self.enter(lane, &connected, now, out);
+                    step = Step::Entered;
+                }
+                Ok(event) => self.handle_event(lane, event, now, out),
+                Err(error) => self.tally.found(Wrong::Protocol, 1, || format!("client {lane}: {error}")),
+            }
+        }
+        step
+    }
+
+    fn handle_event(&mut self, lane: Lane, event: Event<'_>, now: Nanos, out: &mut Commands) {
+        match event {
+            Event::Message(message) => self.deliver(lane, &message, now),
+            Event::Reply { id, reply: Reply::Publish(published) } => {
+                self.acknowledge(lane, id, published.duplicate, now);
+                self.send_due(lane, out);
+            }
+            Event::Error { error, .. } if self.sessions[lane].link == Link::Opening => {
+                self.refusal = Some(format!("{}: {}", error.code, error.message));
+                out.close(lane, Goodbye::Fin);
+            }
+            Event::Error { id, error } => {
+                let known = id.zip(self.publishers.get_mut(lane)).and_then(|(id, own)| own.handle_answer(id));
+                let what =
+                    known.map_or("a command".to_owned(), |message| format!("message {}", message.turn));
+                self.tally.found(Wrong::Refused, 1, || {
+                    format!("client {lane}: {what} was refused, {}: {}", error.code, error.message)
+                });
+                self.send_due(lane, out);
+            }
+            Event::Unsubscribed(told) => self.tally.found(Wrong::Refused, 1, || {
+                format!("client {lane}: unsubscribed from {}, {}: {}", told.channel, told.code, told.message)
+            }),
+            Event::Gap(gap) => {
+                if let Some((feed, _)) = self.feed(lane, &gap.channel) {
+                    feed.handle_gap(gap.position);
+                }
+                self.check_caught_up(lane, now);
+            }
+            Event::Reconnect(order) => {
+                self.tally.asked_to_leave += 1;
+                out.close(lane, Goodbye::Fin);
+                self.leave(lane, Some(now + Duration::from_millis(order.after_ms)));
+            }
+            Event::Ping => out.send_frame(lane, OpCode::Text, PONG),
+            // The close frame says what `closing` says.
+            Event::Closing(_)
+            | Event::Direct(_)
+            | Event::Join(_)
+            | Event::Leave(_)
+            | Event::Expiring { .. }
+            | Event::Reply { .. }
+            | Event::Unknown { .. } => {}
+        }
+    }
+
+    fn enter(&mut self, lane: Lane, connected: &Connected<'_>, now: Nanos, out: &mut Commands) {
+        let since = self.sessions[lane].returning_since;
+        match self.sessions[lane].handle_connected(connected, now) {
+            Entry::First => {}
+            Entry::Resumed { after_ns } => {
+                self.tally.resumed += 1;
+                self.tally.resume.record(after_ns);
+            }
+            Entry::Replaced => {
+                self.tally
+                    .found(Wrong::NotResumed, 1, || format!("client {lane}: its session was not resumed"));
+            }
+        }
+        match lane.checked_sub(self.publishers.len()) {
+            Some(index) => {
+                self.enter_channels(index, connected);
+                self.subscribers[index].returning_since = since;
+                self.check_caught_up(lane, now);
+            }
+            None => {
+                self.tally.sent_again += self.publishers[lane].send_again(&mut self.press, out);
+                self.send_due(lane, out);
+            }
+        }
+    }
+
+    fn enter_channels(&mut self, index: usize, connected: &Connected<'_>) {
+        for feed in &mut self.subscribers[index].feeds {
+            let channel = self.press.channels[feed.channel].as_str();
+            let place = Place { subscriber: index, channel };
+            match connected.channels.iter().find(|(name, _)| name == channel) {
+                Some((_, state)) => feed.handle_state(*state, place, &mut self.tally),
+                None => self.tally.found(Wrong::Refused, 1, || format!("{place}: not subscribed by connect")),
+            }
+        }
+    }
+
+    fn deliver(&mut self, lane: Lane, message: &Message<'_>, now: Nanos) {
+        self.tally.delivered += 1;
+        let payload = payload_of(&message.data);
+        let number = payload::number_of(payload).unwrap_or(u64::MAX);
+        let publisher = usize::try_from(number >> COUNT_BITS).unwrap_or(usize::MAX);
+        let channel = self.by_name.get(&*message.channel).copied();
+        let (Some(index), Some(channel)) = (lane.checked_sub(self.publishers.len()), channel) else {
+            return self.tally.found(Wrong::Protocol, 1, || {
+                format!("client {lane}: a message of {}, which it is not subscribed to", message.channel)
+            });
+        };
+        let feed = self.subscribers[index].feeds.iter_mut().find(|feed| feed.channel == channel);
+        let place = Place { subscriber: index, channel: &message.channel };
+        let Some(feed) = feed.filter(|_| publisher < self.publishers.len()) else {
+            return self
+                .tally
+                .found(Wrong::Damaged, 1, || format!("{place}: a message that none of us published"));
+        };
+        if let Err(mismatch) = self.press.template.check(number, payload) {
+            self.tally.found(Wrong::Damaged, 1, || format!("{place}: a message is damaged, {mismatch}"));
+        }
+        let count = number & ((1 << COUNT_BITS) - 1);
+        match feed.handle_message(publisher, count, message.offset, place, &mut self.tally) {
+            Age::Replayed => self.tally.replayed += 1,
+            Age::Live => {
+                if let Some(schedule) = &self.schedule {
+                    let due_at = self.size.due_at(schedule, publisher, channel, count);
+                    self.tally.delivery.record(now.since(due_at));
+                }
+            }
+        }
+        self.check_caught_up(lane, now);
+    }
+
+    fn acknowledge(&mut self, lane: Lane, id: u32, duplicate: bool, now: Nanos) {
+        let answered = self.publishers.get_mut(lane).and_then(|publisher| publisher.handle_answer(id));
+        let Some(message) = answered else {
+            return self
+                .tally
+                .found(Wrong::Protocol, 1, || format!("client {lane}: a reply to nothing, id {id}"));
+        };
+        self.tally.acknowledged += 1;
+        self.tally.recognised += u64::from(duplicate);
+        if duplicate && message.times_sent == 1 {
+            self.tally.found(Wrong::Protocol, 1, || {
+                format!("client {lane}: message {} was sent once and is called a duplicate", message.turn)
+            });
+        }
+        if let Some(schedule) = &self.schedule {
+            let due_at = self.size.turn_due_at(schedule, lane, message.turn);
+            self.tally.acknowledgement.record(now.since(due_at));
+        }
+    }
+
+    fn check_caught_up(&mut self, lane: Lane, now: Nanos) {
+        let Some(index) = lane.checked_sub(self.publishers.len()) else { return };
+        let subscriber = &mut self.subscribers[index];
+        if let Some(since) = subscriber.returning_since
+            && subscriber.feeds.iter().all(Feed::is_caught_up)
+        {
+            subscriber.returning_since = None;
+            self.caught_up += 1;
+            self.tally.catch_up.record(now.since(since));
+        }
+    }
+
+    fn feed(&mut self, lane: Lane, channel: &str) -> Option<(&mut Feed, usize)> {
+        let index = lane.checked_sub(self.publishers.len())?;
+        let channel = *self.by_name.get(channel)?;
+        let feed = self.subscribers[index].feeds.iter_mut().find(|feed| feed.channel == channel)?;
+        Some((feed, index))
+    }
+}

@@ -1,0 +1,256 @@
+//! One channel as one subscriber gets it: streams of all publishers, and the server's numbers over them.
+//!
+//! Place in the data path: `clients.rs` gives it the reply to `connect` and each publication; what is wrong goes to the tally.
+//! On a channel with history every publication must come once and in order, over all connections. On one without, whoever was
+//! away may miss some.
+
+use std::fmt;
+
+use tidegate_protocol::event::ChannelState;
+use tidegate_protocol::position::Position;
+
+use super::stream::{Arrival, Excuse, Losses, Stream};
+use super::tally::{Tally, Wrong};
+
+/// A subscription, over all connections of its subscriber.
+#[derive(Debug)]
+pub(super) struct Feed {
+    /// Index of the channel.
+    pub(super) channel: usize,
+    /// The last publication seen; `None`: the channel keeps nothing.
+    position: Option<Position>,
+    catch_up: CatchUp,
+    /// By publisher.
+    streams: Box<[Stream]>,
+}
+
+/// What is still to come of the time before the last `connect`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum CatchUp {
+    /// No reply has come yet.
+    Unknown,
+    /// The connection is gone, and no reply has come on the next.
+    Away,
+    /// Nothing: all is live.
+    Live,
+    /// `recovered: true`: everything up to this offset.
+    Promised { head: u64 },
+    /// `recovered: false`: nothing up to this offset may come.
+    Denied { head: u64 },
+}
+
+/// Whose it is, for messages about it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'p> {
+    pub(super) subscriber: usize,
+    pub(super) channel: &'p str,
+}
+
+/// When a message was published, as the server tells.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Age {
+    Live,
+    /// Before the last `connect`.
+    Replayed,
+}
+
+impl Feed {
+    pub(super) fn new(channel: usize, publishers: usize) -> Self {
+        let streams = vec![Stream::default(); publishers].into_boxed_slice();
+        Self { channel, position: None, catch_up: CatchUp::Unknown, streams }
+    }
+
+    /// Where to go on from.
+    pub(super) fn position(&self) -> Option<Position> {
+        self.position
+    }
+
+    /// Is the past complete, or given up?
+    pub(super) fn is_caught_up(&self) -> bool {
+        matches!(self.catch_up, CatchUp::Live | CatchUp::Denied { .. })
+    }
+
+    /// The connection is gone: until the next reply nothing may come. What was promised for it and not there yet is no lie.
+    pub(super) fn handle_away(&mut self) {
+        self.catch_up = CatchUp::Away;
+    }
+
+    /// What the reply to `connect` says of the channel.
+    pub(super) fn handle_state(&mut self, state: ChannelState, place: Place<'_>, tally: &mut Tally) {
+        let before = std::mem::replace(&mut self.position, state.position);
+        self.catch_up = match (before, state.position, state.recovered) {
+            // The first connection, or a channel that keeps nothing.
+            (None, _, _) => {
+                if self.catch_up == CatchUp::Away {
+                    self.excuse(Excuse::Away);
+                }
+                CatchUp::Live
+            }
+            (Some(before), Some(head), Some(true)) => {
+                tally.recovered += 1;
+                if before.epoch != head.epoch {
+                    tally.found(Wrong::FalseClaim, 1, || {
+                        format!("{place}: recovered: true, from an epoch that is over")
+                    });
+                }
+                self.position = Some(before);
+                if before.offset < head.offset {
+                    CatchUp::Promised { head: head.offset }
+                } else {
+                    CatchUp::Live
+                }
+            }
+            (Some(_), Some(head), Some(false)) => {
+                tally.not_recovered += 1;
+                self.excuse(Excuse::Told);
+                CatchUp::Denied { head: head.offset }
+            }
+            (Some(_), Some(_), None) => {
+                tally.found(Wrong::Protocol, 1, || {
+                    format!("{place}: the reply does not say whether the position was recovered")
+                });
+                CatchUp::Live
+            }
+            (Some(_), None, _) => {
+                tally.found(Wrong::Protocol, 1, || format!("{place}: had a history, and has none any more"));
+                CatchUp::Live
+            }
+        };
+    }
+
+    /// `gap`: what is before this position will not come.
+    pub(super) fn handle_gap(&mut self, position: Option<Position>) {
+        self.excuse(Excuse::Told);
+        if let (Some(own), Some(told)) = (&mut self.position, position) {
+            *own = Position { epoch: told.epoch, offset: told.offset.max(own.offset) };
+        }
+        if let CatchUp::Promised { head } = self.catch_up
+            && self.position.is_none_or(|own| own.offset >= head)
+        {
+            self.catch_up = CatchUp::Live;
+        }
+    }
+
+    /// Publication `number` of `publisher`. Says whether it is from before the last `connect`.
+    pub(super) fn handle_message(
+        &mut self,
+        publisher: usize,
+        number: u64,
+        offset: Option<u64>,
+        place: Place<'_>,
+        tally: &mut Tally,
+    ) -> Age {
+        if matches!(self.catch_up, CatchUp::Unknown | CatchUp::Away) {
+            tally.found(Wrong::Protocol, 1, || format!("{place}: a message before the reply to connect"));
+        }
+        let arrival = self.streams[publisher].arrive(number);
+        let age = match (self.position, offset) {
+            (Some(position), Some(offset)) => self.take_offset(position, offset, &arrival, place, tally),
+            (None, None) => Age::Live,
+            (Some(_), None) | (None, Some(_)) => {
+                tally.found(Wrong::Protocol, 1, || {
+                    format!("{place}: the reply and the message differ on whether there are offsets")
+                });
+                Age::Live
+            }
+        };
+        match arrival {
+            Arrival::Due | Arrival::Skipping(_) => {}
+            Arrival::Late => tally.found(Wrong::Reordered, 1, || {
+                format!(
+                    "{place}: message {number} of publisher {publisher} is reordered, later ones came before"
+                )
+            }),
+            Arrival::Again => tally.found(Wrong::Duplicated, 1, || {
+                format!("{place}: message {number} of publisher {publisher} is duplicated")
+            }),
+        }
+        age
+    }
+
+    /// Has everything come, given how many each publisher published on the channel?
+    pub(super) fn is_complete(&self, published: impl Fn(usize) -> u64) -> bool {
+        self.streams.iter().enumerate().all(|(publisher, stream)| stream.is_complete(published(publisher)))
+    }
+
+    /// The run is over: what did not come is lost.
+    pub(super) fn settle(&self, published: impl Fn(usize) -> u64, place: Place<'_>, tally: &mut Tally) {
+        self.check_promise(u64::MAX, place, tally);
+        for (publisher, stream) in self.streams.iter().enumerate() {
+            let Losses { unexcused, away, told } = stream.losses(published(publisher));
+            tally.missed_away += away;
+            tally.found(Wrong::Lost, unexcused, || {
+                let from = stream.first_missing();
+                format!(
+                    "{place}: {unexcused} messages of publisher {publisher} are lost, from number {from} on"
+                )
+            });
+            tally.found(Wrong::LostAsTold, told, || {
+                format!("{place}: {told} messages of publisher {publisher} are lost, and the server says so")
+            });
+        }
+    }
+
+    fn take_offset(
+        &mut self,
+        position: Position,
+        offset: u64,
+        arrival: &Arrival,
+        place: Place<'_>,
+        tally: &mut Tally,
+    ) -> Age {
+        let last = position.offset;
+        if offset <= last {
+            if matches!(arrival, Arrival::Due | Arrival::Skipping(_)) {
+                tally.found(Wrong::Reordered, 1, || {
+                    format!("{place}: offset {offset} is reordered, {last} came before")
+                });
+            }
+        } else {
+            self.check_promise(offset, place, tally);
+            self.position = Some(Position { offset, ..position });
+        }
+        match self.catch_up {
+            CatchUp::Promised { head } => {
+                if offset >= head {
+                    self.catch_up = CatchUp::Live;
+                }
+                if offset <= head { Age::Replayed } else { Age::Live }
+            }
+            CatchUp::Denied { head } if offset <= head => {
+                tally.found(Wrong::FalseClaim, 1, || {
+                    format!("{place}: offset {offset} is replayed after recovered: false")
+                });
+                Age::Replayed
+            }
+            CatchUp::Denied { .. } | CatchUp::Live | CatchUp::Unknown | CatchUp::Away => Age::Live,
+        }
+    }
+
+    /// Offset `next` comes: what was promised and lies before it does not come in its place.
+    fn check_promise(&self, next: u64, place: Place<'_>, tally: &mut Tally) {
+        let (CatchUp::Promised { head }, Some(position)) = (self.catch_up, self.position) else { return };
+        let skipped = (next - 1).min(head).saturating_sub(position.offset);
+        if skipped > 0 {
+            tally.found(Wrong::FalseClaim, skipped, || {
+                format!(
+                    "{place}: recovered: true, but {skipped} messages after offset {} are not replayed",
+                    position.offset
+                )
+            });
+        }
+    }
+
+    fn excuse(&mut self, excuse: Excuse) {
+        self.streams.iter_mut().for_each(|stream| stream.excuse(excuse));
+    }
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "subscriber {} on {}", self.subscriber, self.channel)
+    }
+}
+
+#[cfg(test)]
+mod tests;

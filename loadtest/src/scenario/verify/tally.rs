@@ -1,0 +1,207 @@
+//! What a verification counts, and what becomes of it in the report.
+
+use std::collections::BTreeMap;
+
+use crate::latency::Latency;
+use crate::report::Faults;
+
+/// All counts of a run.
+#[derive(Debug)]
+pub(super) struct Tally {
+    pub(super) sent: u64,
+    /// Sent again after a connection was lost, with the same key.
+    pub(super) sent_again: u64,
+    pub(super) acknowledged: u64,
+    /// Publishes that the server recognised by their key.
+    pub(super) recognised: u64,
+    pub(super) delivered: u64,
+    pub(super) replayed: u64,
+    /// Channels without history: published while the subscriber was away.
+    pub(super) missed_away: u64,
+    pub(super) cuts: u64,
+    pub(super) stalls: u64,
+    /// Times the server asked a client to come back elsewhere.
+    pub(super) asked_to_leave: u64,
+    /// Sessions that went on.
+    pub(super) resumed: u64,
+    /// Channels, over all resumes, of which the server said that nothing is missing.
+    pub(super) recovered: u64,
+    /// And of which it said that something is.
+    pub(super) not_recovered: u64,
+    wrong: [u64; Wrong::ALL.len()],
+    /// From when a message was due to its delivery; replayed ones are left out.
+    pub(super) delivery: Latency,
+    /// From when a message was due to the reply to its publish.
+    pub(super) acknowledgement: Latency,
+    /// From setting out to come back to the reply to `connect`.
+    pub(super) resume: Latency,
+    /// From there to the last replayed message, the way back included.
+    pub(super) catch_up: Latency,
+    pub(super) endings: BTreeMap<String, u64>,
+    pub(super) faults: Faults,
+}
+
+/// What may be wrong.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Wrong {
+    /// It never came.
+    Lost,
+    /// It never came, and the server said so: still too few on a channel with history.
+    LostAsTold,
+    Duplicated,
+    Reordered,
+    /// Another content than was sent.
+    Damaged,
+    /// `recovered` says something else than what comes.
+    FalseClaim,
+    /// A session was cut and did not go on.
+    NotResumed,
+    /// The server did not take a command.
+    Refused,
+    /// Anything else that the dialect does not allow.
+    Protocol,
+}
+
+impl Wrong {
+    const ALL: [Self; 9] = [
+        Self::Lost,
+        Self::LostAsTold,
+        Self::Duplicated,
+        Self::Reordered,
+        Self::Damaged,
+        Self::FalseClaim,
+        Self::NotResumed,
+        Self::Refused,
+        Self::Protocol,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::LostAsTold => "lost, as told",
+            Self::Duplicated => "duplicated",
+            Self::Reordered => "reordered",
+            Self::Damaged => "damaged",
+            Self::FalseClaim => "falsely recovered",
+            Self::NotResumed => "not resumed",
+            Self::Refused => "refused",
+            Self::Protocol => "against the protocol",
+        }
+    }
+}
+
+impl Tally {
+    pub(super) fn new() -> Self {
+        Self {
+            sent: 0,
+            sent_again: 0,
+            acknowledged: 0,
+            recognised: 0,
+            delivered: 0,
+            replayed: 0,
+            missed_away: 0,
+            cuts: 0,
+            stalls: 0,
+            asked_to_leave: 0,
+            resumed: 0,
+            recovered: 0,
+            not_recovered: 0,
+            wrong: [0; Wrong::ALL.len()],
+            delivery: Latency::new(),
+            acknowledgement: Latency::new(),
+            resume: Latency::new(),
+            catch_up: Latency::new(),
+            endings: BTreeMap::new(),
+            faults: Faults::default(),
+        }
+    }
+
+    /// `count` of something are wrong; none is nothing.
+    pub(super) fn found(&mut self, wrong: Wrong, count: u64, words: impl FnOnce() -> String) {
+        if count > 0 {
+            self.wrong[wrong as usize] += count;
+            self.faults.add(words);
+        }
+    }
+
+    pub(super) fn count_of(&self, wrong: Wrong) -> u64 {
+        self.wrong[wrong as usize]
+    }
+
+    /// By name, for the report.
+    pub(super) fn counts(&self) -> BTreeMap<&'static str, u64> {
+        let mut counts = BTreeMap::from([
+            ("sent", self.sent),
+            ("sent again", self.sent_again),
+            ("acknowledged", self.acknowledged),
+            ("recognised by key", self.recognised),
+            ("delivered", self.delivered),
+            ("replayed", self.replayed),
+            ("missed while away", self.missed_away),
+            ("cut", self.cuts),
+            ("stalled", self.stalls),
+            ("asked to leave", self.asked_to_leave),
+            ("resumed", self.resumed),
+            ("recovered true", self.recovered),
+            ("recovered false", self.not_recovered),
+        ]);
+        counts.extend(Wrong::ALL.map(|wrong| (wrong.name(), self.count_of(wrong))));
+        counts
+    }
+
+    /// For the line of whoever watches.
+    pub(super) fn progress(&self) -> String {
+        let Self { sent, delivered, cuts, resumed, .. } = self;
+        format!(
+            "{sent} sent, {delivered} delivered, {cuts} cut, {resumed} resumed, {} faults",
+            self.faults.count
+        )
+    }
+
+    /// The verdict in a sentence.
+    pub(super) fn conclusion(&self) -> String {
+        let Self { sent, acknowledged, delivered, resumed, .. } = self;
+        let lost = self.count_of(Wrong::Lost) + self.count_of(Wrong::LostAsTold);
+        let (duplicated, reordered) = (self.count_of(Wrong::Duplicated), self.count_of(Wrong::Reordered));
+        let resume = self.resume.summary("resume");
+        let mut words = format!(
+            "{sent} messages sent, {acknowledged} acknowledged, {delivered} delivered: {lost} lost, \
+             {duplicated} duplicated, {reordered} reordered."
+        );
+        if resume.count > 0 {
+            words += &format!(
+                " {resumed} sessions resumed, half of them within {:.1} ms, 99 % within {:.1} ms.",
+                resume.p50_us / 1e3,
+                resume.p99_us / 1e3
+            );
+        }
+        words
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_wrong_is_counted_under_its_name() {
+        let mut tally = Tally::new();
+        for (at, wrong) in Wrong::ALL.into_iter().enumerate() {
+            assert_eq!(wrong as usize, at);
+            tally.found(wrong, at as u64, || "bad".to_owned());
+        }
+        assert_eq!(tally.counts()["lost"], 0);
+        assert_eq!(tally.counts()["reordered"], 3);
+        assert_eq!(tally.counts()["against the protocol"], 8);
+        assert_eq!(tally.faults.count, 8, "none of something is no fault");
+    }
+
+    #[test]
+    fn the_sentence_tells_of_resumes_where_there_were_some() {
+        let mut tally = Tally::new();
+        tally.sent = 5;
+        assert!(tally.conclusion().ends_with("0 lost, 0 duplicated, 0 reordered."));
+        tally.resume.record(2_000_000);
+        assert!(tally.conclusion().contains("half of them within 2.0 ms"), "{}", tally.conclusion());
+    }
+}
