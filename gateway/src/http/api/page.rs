@@ -1,0 +1,257 @@
+//! `GET /docs`: the description as a page, written on the server so that it needs no script and nothing from elsewhere.
+
+use std::fmt::Write;
+
+use serde_json::{Map, Value};
+use utoipa::openapi::OpenApi;
+
+use super::call::Call;
+
+const STYLE: &str = include_str!("page.css");
+
+/// The whole page.
+pub(super) fn render(description: &OpenApi) -> String {
+    let description =
+        serde_json::to_value(description).expect("a description is made of strings and numbers");
+    Renderer { description: &description }.page()
+}
+
+struct Renderer<'d> {
+    description: &'d Value,
+}
+
+/// A call with what the page needs to find it.
+struct Operation<'d> {
+    method: &'d str,
+    path: &'d str,
+    id: &'d str,
+    body: &'d Value,
+}
+
+impl<'d> Renderer<'d> {
+    fn page(&self) -> String {
+        let info = &self.description["info"];
+        let (title, version) = (escape(text(&info["title"])), escape(text(&info["version"])));
+        let mut sections = String::new();
+        let mut contents = String::new();
+        for (tag, operations) in self.by_tag() {
+            push(&mut contents, format_args!("<h2>{}</h2><ul>", escape(tag)));
+            push(&mut sections, format_args!("<h2 class=\"tag\">{}</h2>", escape(tag)));
+            for operation in operations {
+                let (id, summary) = (operation.id, escape(text(&operation.body["summary"])));
+                push(&mut contents, format_args!("<li><a href=\"#{id}\">{summary}</a></li>"));
+                self.operation(&mut sections, &operation);
+            }
+            contents.push_str("</ul>");
+        }
+        format!(
+            "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+             <meta name=\"color-scheme\" content=\"light dark\"><style>{STYLE}</style></head><body>\
+             <nav aria-label=\"Calls\">{contents}</nav><main><header><h1>{title}</h1>\
+             <p class=\"version\">Version {version} · OpenAPI 3.1 at <a href=\"openapi.json\">openapi.json</a></p>{}\
+             </header>{sections}{}</main></body></html>\n",
+            paragraphs(text(&info["description"])),
+            self.problem_section(),
+        )
+    }
+
+    /// The calls under their tags, both in the order of the table of calls.
+    fn by_tag(&self) -> Vec<(&'d str, Vec<Operation<'d>>)> {
+        let mut tags: Vec<(&str, Vec<Operation<'_>>)> = Vec::new();
+        for path in Call::ALL.into_iter().filter_map(|call| call.row().path) {
+            for (method, body) in entries(&self.description["paths"][path]) {
+                let operation = Operation { method, path, id: text(&body["operationId"]), body };
+                let tag = text(&body["tags"][0]);
+                match tags.iter_mut().find(|(known, _)| *known == tag) {
+                    Some((_, operations)) => operations.push(operation),
+                    None => tags.push((tag, vec![operation])),
+                }
+            }
+        }
+        tags
+    }
+
+    fn operation(&self, out: &mut String, operation: &Operation<'_>) {
+        let Operation { method, path, id, body, .. } = operation;
+        let rights: Vec<_> = array(&body["security"][0]["key"]).iter().map(text).collect();
+        let right = if rights.is_empty() { "each command's right".to_owned() } else { rights.join(", ") };
+        push(
+            out,
+            format_args!(
+                "<section id=\"{id}\"><h3>{}</h3><p class=\"call\"><span class=\"method {method}\">{}</span> \
+                 <code>{}</code><span class=\"right\">{}</span></p>{}",
+                escape(text(&body["summary"])),
+                method.to_uppercase(),
+                escape(path),
+                escape(&right),
+                paragraphs(text(&body["description"])),
+            ),
+        );
+        self.parameters(out, array(&body["parameters"]));
+        let request = &body["requestBody"]["content"]["application/json"]["schema"];
+        if !request.is_null() {
+            self.schema(out, "Body", request);
+        }
+        let answer = &body["responses"]["200"];
+        self.schema(out, "Answer", &answer["content"]["application/json"]["schema"]);
+        out.push_str("</section>");
+    }
+
+    fn parameters(&self, out: &mut String, parameters: &[Value]) {
+        if parameters.is_empty() {
+            return;
+        }
+        out.push_str("<h4>Parameters</h4><div class=\"wide\"><table>");
+        for parameter in parameters {
+            let name = format!("{} ({})", text(&parameter["name"]), text(&parameter["in"]));
+            let required = parameter["required"].as_bool().unwrap_or_default();
+            self.row(out, &name, &parameter["schema"], text(&parameter["description"]), required);
+        }
+        out.push_str("</table></div>");
+    }
+
+    fn schema(&self, out: &mut String, heading: &str, schema: &Value) {
+        let resolved = self.resolve(schema);
+        push(out, format_args!("<h4>{heading}</h4>{}", paragraphs(text(&resolved["description"]))));
+        let required = array(&resolved["required"]);
+        if let Some(properties) = resolved["properties"].as_object() {
+            out.push_str("<div class=\"wide\"><table>");
+            let is_required = |name: &str| required.iter().any(|required| required == name);
+            let mut properties: Vec<_> = properties.iter().collect();
+            properties.sort_by_key(|(name, _)| !is_required(name));
+            for (name, property) in properties {
+                self.row(out, name, property, description(property), is_required(name));
+            }
+            out.push_str("</table></div>");
+        }
+        let example = serde_json::to_string_pretty(&self.example(schema, 0)).expect("a value can be written");
+        push(out, format_args!("<pre><code>{}</code></pre>", escape(&example)));
+    }
+
+    fn row(&self, out: &mut String, name: &str, schema: &Value, description: &str, required: bool) {
+        let class = if required { " class=\"required\"" } else { "" };
+        push(
+            out,
+            format_args!(
+                "<tr><th{class}>{}</th><td class=\"type\">{}</td><td>{}</td></tr>",
+                escape(name),
+                escape(&self.kind(schema)),
+                inline(description),
+            ),
+        );
+    }
+
+    /// What a value is, in a few words.
+    fn kind(&self, schema: &Value) -> String {
+        if let Some(reference) = schema["$ref"].as_str() {
+            return reference.rsplit('/').next().unwrap_or_default().to_owned();
+        }
+        let types = match &schema["type"] {
+            Value::Array(types) => types.iter().map(text).filter(|kind| *kind != "null").collect(),
+            Value::String(kind) => vec![kind.as_str()],
+            _ => vec![],
+        };
+        let mut kind = match types[..] {
+            ["array"] => format!("array of {}", self.kind(&schema["items"])),
+            [] => match array(&schema["oneOf"]).iter().find(|one| one["type"] != "null") {
+                Some(one) => self.kind(one),
+                None => "any JSON".to_owned(),
+            },
+            _ => types.join(" or "),
+        };
+        let bounds = [("minLength", "maxLength"), ("minimum", "maximum"), ("minItems", "maxItems")];
+        for (low, high) in bounds {
+            match (schema[low].as_f64(), schema[high].as_f64()) {
+                (Some(low), Some(high)) => push(&mut kind, format_args!(", {low} to {high}")),
+                (None, Some(high)) => push(&mut kind, format_args!(", at most {high}")),
+                (Some(_) | None, None) => {}
+            }
+        }
+        if !schema["default"].is_null() {
+            push(&mut kind, format_args!(", default {}", schema["default"]));
+        }
+        kind
+    }
+
+    /// The example that a schema gives, or one put together of its parts'.
+    fn example(&self, schema: &Value, depth: u32) -> Value {
+        // Schemas of ours do not contain themselves; one that did would end here.
+        const DEPTH_MAX: u32 = 8;
+        let schema = self.resolve(schema);
+        if let Some(example) = schema.get("example") {
+            return example.clone();
+        }
+        if depth == DEPTH_MAX {
+            return Value::Null;
+        }
+        if let Some(properties) = schema["properties"].as_object() {
+            let examples =
+                properties.iter().map(|(name, property)| (name.clone(), self.example(property, depth + 1)));
+            return Value::Object(examples.collect());
+        }
+        let kind = if schema["type"].is_array() { &schema["type"][0] } else { &schema["type"] };
+        match kind.as_str() {
+            Some("array") => Value::Array(vec![self.example(&schema["items"], depth + 1)]),
+            Some("string") => "…".into(),
+            Some("integer" | "number") => 1.into(),
+            Some("boolean") => false.into(),
+            _ => array(&schema["oneOf"]).first().map_or(Value::Null, |one| self.example(one, depth + 1)),
+        }
+    }
+
+    fn problem_section(&self) -> String {
+        let mut out = String::from("<h2 class=\"tag\">Refusals</h2><section id=\"problems\">");
+        let schema = &self.description["components"]["schemas"]["Problem"];
+        self.schema(&mut out, "application/problem+json", schema);
+        out.push_str("</section>");
+        out
+    }
+
+    fn resolve(&self, schema: &'d Value) -> &'d Value {
+        let Some(name) = schema["$ref"].as_str().and_then(|reference| reference.rsplit('/').next()) else {
+            return schema;
+        };
+        &self.description["components"]["schemas"][name]
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// What a property is for; an optional one of a named type has it one level down.
+fn description(property: &Value) -> &str {
+    property["description"].as_str().unwrap_or_else(|| text(&property["oneOf"][0]["description"]))
+}
+
+fn array(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn entries(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    value.as_object().into_iter().flat_map(Map::iter).map(|(name, value)| (name.as_str(), value))
+}
+
+fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("a string takes everything");
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// Text with `code` in backticks, as doc comments have it.
+fn inline(text: &str) -> String {
+    let mut out = String::new();
+    for (index, part) in text.split('`').enumerate() {
+        let part = escape(part);
+        if index % 2 == 1 { push(&mut out, format_args!("<code>{part}</code>")) } else { out.push_str(&part) }
+    }
+    out
+}
+
+fn paragraphs(text: &str) -> String {
+    let paragraphs = text.split("\n\n").filter(|paragraph| !paragraph.trim().is_empty());
+    paragraphs.map(|paragraph| format!("<p>{}</p>", inline(paragraph))).collect()
+}
