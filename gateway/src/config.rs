@@ -3,25 +3,36 @@
 //! Read once at start, before a port is bound; every other part is handed the section it needs. The doc comments are
 //! the text of `docs/configuration.md`, which a test regenerates.
 
+pub(crate) mod api;
+pub(crate) mod auth;
+pub(crate) mod namespaces;
+pub(crate) mod overload;
 #[cfg(test)]
 mod reference;
 mod rules;
+pub(crate) mod shares;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use tidegate_service::config::{Checks, Configuration, Environment, Source, Sources};
-use tidegate_service::config::{bytes, computed, required, section, tables, value};
+use tidegate_service::config::{bytes, computed, named, required, section, tables, value};
 use tidegate_service::log::check_filter;
 use tidegate_service::{config_choice, config_section, process};
 use tidegate_wire::request::RequestLimits;
 
 pub(crate) use tidegate_service::log::Format as LogFormat;
 
+use self::api::Api;
+use self::auth::Auth;
+use self::namespaces::Namespace;
+use self::overload::Overload;
+use self::shares::{AddressLimits, UserLimits};
 use crate::http::raw_path::RawPath;
 
 const KIB: usize = 1 << 10;
@@ -39,10 +50,19 @@ config_section! {
         pub node: Node = section();
         /// The port that clients connect to.
         pub client: Client = section();
+        /// The port by which your servers publish, look and manage. Without a key it answers every call with 401.
+        pub api: Api = section();
         /// The port for probes, metrics and inspection.
         pub admin: Admin = section();
+        /// Who may connect, and how they prove who they are. Without any of the ways below and without `anonymous`, nobody.
+        pub auth: Auth = section();
+        /// The channels `NAME:…`; those without colon belong to `default`. Channels of a namespace that has no section do
+        /// not exist.
+        pub namespaces: BTreeMap<String, Namespace> = named(&["default"]);
         /// Bounds on everything that clients can make the gateway hold or wait for.
         pub limits: Limits = section();
+        /// When the gateway refuses new clients to keep the ones it has: 503 with `Retry-After`.
+        pub overload: Overload = section();
         /// How the gateway leaves after SIGTERM.
         pub drain: Drain = section();
         /// What the gateway tells about itself.
@@ -175,6 +195,10 @@ config_section! {
         pub socket_receive_bytes: usize = bytes(128 * KIB).within(0..=64 * MIB);
         /// Buffer that a worker reads into; each worker has one.
         pub read_buffer_bytes: usize = bytes(64 * KIB).within(4 * KIB..=16 * MIB);
+        /// What all connections of one user may take of this node together. Anonymous ones are no user. 0: no limit.
+        pub user: UserLimits = section();
+        /// What all connections of one address (IPv6: of one /64) may take of this node together. 0: no limit.
+        pub address: AddressLimits = section();
     }
 }
 
@@ -244,6 +268,9 @@ impl Configuration for Config {
         }
         if is_default("limits.target_bytes") {
             self.limits.target_bytes = self.limits.target_bytes.min(self.limits.header_bytes);
+        }
+        if is_default("overload.outbox_total_bytes") {
+            self.overload.outbox_total_bytes = self.limits.pool_bytes / 4 * 3;
         }
     }
 

@@ -3,6 +3,7 @@
 //! Read at start (descriptors, cgroup) and at each scrape (usage). Linux only.
 
 mod cgroup;
+mod memory;
 mod usage;
 
 use std::io;
@@ -10,6 +11,7 @@ use std::io;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub use self::cgroup::Cgroup;
+pub use self::memory::MemoryMeter;
 pub use self::usage::Usage;
 
 /// Open descriptors allowed to this process.

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use tidegate_service::config::Checks;
 
 use super::{Client, Config, Limits, Raw, RawMode};
+use super::{api, auth, namespaces, overload};
 use crate::admission::origin::AllowedOrigins;
 use crate::http::raw_path::RawPath;
 
@@ -15,10 +16,17 @@ const NODE_NAME_BYTES_MAX: usize = 253;
 
 /// Reports every rule between keys that is broken.
 pub(super) fn check(config: &Config, checks: &mut Checks<'_>) {
-    check_listeners(config.client.listen, config.admin.listen, checks);
+    let (client, api, admin) = (config.client.listen, config.api.listen, config.admin.listen);
+    check_listeners(("client.listen", client), ("api.listen", api), checks);
+    check_listeners(("client.listen", client), ("admin.listen", admin), checks);
+    check_listeners(("api.listen", api), ("admin.listen", admin), checks);
     check_client(&config.client, checks);
     check_limits(&config.limits, checks);
     check_raw(&config.raw, checks);
+    api::check(&config.api, checks);
+    auth::check(&config.auth, checks);
+    namespaces::check(&config.namespaces, &config.auth.hook, checks);
+    overload::check(&config.overload, config.limits.pool_bytes, checks);
 }
 
 /// Node names go into log fields, metrics and message subjects.
@@ -49,12 +57,13 @@ pub(super) fn check_subprotocols(subprotocols: &Vec<String>) -> Result<(), Strin
     Ok(())
 }
 
-fn check_listeners(client: SocketAddr, admin: SocketAddr, checks: &mut Checks<'_>) {
+fn check_listeners(one: (&str, SocketAddr), other: (&str, SocketAddr), checks: &mut Checks<'_>) {
     let is_shared = |address: SocketAddr| address.ip().is_unspecified();
-    let same_ip = client.ip() == admin.ip() || is_shared(client) || is_shared(admin);
-    if client.port() != 0 && client.port() == admin.port() && same_ip {
-        let message = format!("both listen on port {}; give each its own", client.port());
-        checks.fault(&["client.listen", "admin.listen"], message);
+    let ((one_key, one), (other_key, other)) = (one, other);
+    let same_ip = one.ip() == other.ip() || is_shared(one) || is_shared(other);
+    if one.port() != 0 && one.port() == other.port() && same_ip {
+        let message = format!("both listen on port {}; give each its own", one.port());
+        checks.fault(&[one_key, other_key], message);
     }
 }
 

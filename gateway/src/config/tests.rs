@@ -158,6 +158,88 @@ fn a_node_name_is_fit_for_labels_and_subjects() {
 }
 
 #[test]
+fn a_secret_has_exactly_one_place_and_is_long_enough() {
+    let keys = |table: &str| format!("auth.jwt.keys=[{{{table}}}]");
+    let long = "0123456789abcdef0123456789abcdef";
+
+    assert!(load_with(&[&keys(&format!("alg=\"HS256\",secret=\"{long}\""))]).is_ok());
+    assert_fault(&[&keys("alg=\"HS256\"")], &["auth.jwt.keys[0].secret", "set secret or secret_file"]);
+    let both = keys(&format!("alg=\"HS256\",secret=\"{long}\",secret_file=\"/s\""));
+    assert_fault(&[&both], &["auth.jwt.keys[0].secret_file", "only one of both"]);
+    let short = keys(&format!("alg=\"HS512\",secret=\"{long}\""));
+    assert_fault(&[&short], &["auth.jwt.keys[0].secret", "found 32 bytes, expected at least 64"]);
+    let api = r#"api.keys=[{name="a",secret="hunter2",rights=["read"]}]"#;
+    assert_fault(&[api], &["api.keys[0].secret", "found 7 bytes, expected at least 16"]);
+    assert!(!load_with(&[api]).unwrap_err().concat().contains("hunter2"));
+}
+
+#[test]
+fn a_key_fits_its_algorithm() {
+    let keys = |table: &str| format!("auth.jwt.keys=[{{{table}}}]");
+
+    assert!(load_with(&[&keys(r#"alg="RS256",public_key_file="/k.pem""#)]).is_ok());
+    assert_fault(&[&keys(r#"alg="RS256""#)], &["auth.jwt.keys[0].public_key_file", "needs public_key_file"]);
+    assert_fault(&[&keys(r#"alg="ES256",secret_file="/k""#)], &["has a public key and no secret"]);
+    let public = keys(r#"alg="HS256",public_key_file="/k.pem",secret_file="/s""#);
+    assert_fault(&[&public], &["auth.jwt.keys[0].alg", "would let everybody sign"]);
+    let lower = keys(r#"alg="rs256",public_key_file="/k.pem""#);
+    assert_fault(&[&lower], &["auth.jwt.keys[0].alg", "write \"RS256\""]);
+    assert_fault(&[&keys(r#"alg="none""#)], &["auth.jwt.keys[0].alg", "\"HS256\""]);
+}
+
+#[test]
+fn keys_of_the_server_api_have_names_of_their_own_and_rights() {
+    let keys = |tables: &str| format!("api.keys=[{tables}]");
+    let secret = r#"secret="0123456789abcdef""#;
+
+    let one = format!(r#"{{name="a",{secret},rights=["read","publish"]}}"#);
+    assert!(load_with(&[&keys(&one)]).is_ok());
+    assert_fault(
+        &[&keys(&format!("{one},{one}"))],
+        &["api.keys[0].name", "api.keys[1].name", "both are called"],
+    );
+    let none = format!(r#"{{name="a",{secret},rights=[]}}"#);
+    assert_fault(&[&keys(&none)], &["api.keys[0].rights", "can do nothing"]);
+}
+
+#[test]
+fn namespaces_come_from_the_environment_and_default_is_always_there() {
+    let env = [("TIDEGATE_NAMESPACES__CHAT__HISTORY_SIZE".into(), "50".into())];
+    let config = match load::<Config>(["gateway".into()], env) {
+        Startup::Run(loaded) => loaded.config,
+        Startup::Exit { stderr, .. } => panic!("{stderr}"),
+    };
+
+    assert_eq!(config.namespaces.keys().collect::<Vec<_>>(), ["chat", "default"]);
+    assert_eq!(config.namespaces["chat"].history_size, 50);
+    assert_eq!(config.namespaces["default"].history_size, 0);
+}
+
+#[test]
+fn what_a_namespace_needs_must_be_there() {
+    assert_fault(
+        &["namespaces.chat.join_leave=true"],
+        &["namespaces.chat.join_leave", "namespaces.chat.presence", "switch it on too"],
+    );
+    assert_fault(
+        &["namespaces.chat.publish=hook"],
+        &["namespaces.chat.publish", "auth.hook.publish_url", "no hook to ask"],
+    );
+    let hook = ["namespaces.chat.publish=hook", "auth.hook.publish_url=http://hook:80/"];
+    assert!(load_with(&hook).is_ok());
+    assert_fault(&["auth.hook.publish_url=hook:80"], &["auth.hook.publish_url", "expected an address"]);
+}
+
+#[test]
+fn outboxes_may_not_be_allowed_more_than_the_pool_holds() {
+    assert_eq!(load_with(&["limits.pool_bytes=64MiB"]).unwrap().overload.outbox_total_bytes, 48 * MIB);
+    assert_fault(
+        &["limits.pool_bytes=64MiB", "overload.outbox_total_bytes=65MiB"],
+        &["overload.outbox_total_bytes", "limits.pool_bytes"],
+    );
+}
+
+#[test]
 fn what_is_printed_reads_back_the_same() {
     let settings =
         ["--set", "limits.frame_timeout=90s", "--set", "client.proxy_protocol.trusted_cidrs=10.0.0.0/8"];

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// Memory limits above this mean "none" in version 1, which has no word for it.
-const UNLIMITED_BYTES_MIN: u64 = 1 << 60;
+pub(super) const UNLIMITED_BYTES_MIN: u64 = 1 << 60;
 
 /// What the cgroup grants. `None`: it sets no limit, or there is no cgroup.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -64,7 +64,7 @@ impl Cgroup {
 
 /// The group of the process and all groups above it. In a container the path may be the host's, which is not mounted;
 /// then the mount itself is the process's group.
-fn groups(mount: &Path, path: &str) -> Vec<PathBuf> {
+pub(super) fn groups(mount: &Path, path: &str) -> Vec<PathBuf> {
     let own = mount.join(path.trim_start_matches('/'));
     own.ancestors().take_while(|group| group.starts_with(mount)).map(Path::to_path_buf).collect()
 }
@@ -85,7 +85,7 @@ fn cores(quota_us: u32, period_us: u32) -> Option<f64> {
     (period_us > 0).then(|| f64::from(quota_us) / f64::from(period_us))
 }
 
-fn number<T: FromStr>(file: &Path) -> Option<T> {
+pub(super) fn number<T: FromStr>(file: &Path) -> Option<T> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
