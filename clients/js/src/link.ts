@@ -75,6 +75,7 @@ export class Link {
     this.#liveness = new Liveness(runtime, () => this.#abandon(endingOf(CLOSE.silent, "nothing was heard from the server")));
     this.#token = new TokenKeeper(options.token, runtime, options.connectTimeoutMs, {
       sendRefresh: async (token) => {
+        if (!this.#connection) throw new TidegateError("disconnected", "no connection to refresh the token on");
         const body = { token };
         const reply = await commands.request<{ token_expires_in_ms?: number } | undefined>("refresh", body, { resend: false });
         return reply?.token_expires_in_ms;
@@ -306,9 +307,11 @@ export class Link {
     this.#handleGone();
     this.#resume = this.#session = undefined;
     this.#backoff.reset();
-    this.#setState("closed", error ? { error } : {});
-    // Unless a listener has opened it again.
-    if (this.#state === "closed") this.#host.handleClosed(error);
+    const previous = this.#state;
+    this.#state = "closed";
+    // Before the news of it: a listener may connect again, and begins with nothing of the old session.
+    this.#host.handleClosed(error);
+    if (this.#state === "closed") this.#host.handleState({ state: "closed", previous, ...(error && { error }) });
   }
 
   #setState(state: State, about: Omit<StateChange, "state" | "previous"> = {}): void {

@@ -5,7 +5,7 @@
  * to callbacks and loops. Keeps the position, and drops what has been seen.
  */
 
-import type { TidegateError } from "./errors.js";
+import { TidegateError } from "./errors.js";
 import { Emitter } from "./events.js";
 import type { WireSubscribed } from "./protocol.js";
 import { MessageQueue } from "./queue.js";
@@ -45,7 +45,7 @@ export class Subscription<Data = unknown> implements AsyncIterable<Message<Data>
   #position: Position | undefined;
   #gap = false;
   #ended = false;
-  #settleReady!: { resolve: () => void; reject: (error: TidegateError | undefined) => void };
+  #settleReady!: { resolve: () => void; reject: (error: TidegateError) => void };
 
   /** @internal */
   constructor(host: SubscriptionHost, channel: string, options: SubscribeOptions) {
@@ -156,7 +156,7 @@ export class Subscription<Data = unknown> implements AsyncIterable<Message<Data>
   end(error?: TidegateError): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#settleReady.reject(error);
+    this.#settleReady.reject(error ?? new TidegateError("closed", `${this.channel} was left before the server confirmed it`));
     for (const loop of this.#loops) loop.end(error);
     this.#early?.end(error);
     this.#loops.clear();

@@ -227,6 +227,27 @@ test("after a close, connect begins a new session", async () => {
   assert.deepEqual([connect["session"], scene.client.session?.session], [undefined, "s2"]);
 });
 
+test("a listener that connects again when the client closes begins anew", async () => {
+  const scene = new Scene();
+  const room = scene.client.subscribe("room");
+  const ended: unknown[] = [];
+  room.on("unsubscribed", ({ error }) => ended.push(error?.code));
+  const socket = await scene.connected({ channels: { room: {} } });
+  scene.client.on("state", ({ state }) => state === "closed" && void scene.client.connect());
+  socket.end(4503);
+  const { connect } = await scene.welcome(2, { session: "s2" });
+  assert.deepEqual([ended, connect["session"], connect["subscribe"]], [["taken_over"], undefined, []]);
+  assert.equal(scene.client.session?.session, "s2");
+});
+
+test("a subscription left before it was confirmed says so to who waits for it", async () => {
+  const scene = new Scene();
+  const room = scene.client.subscribe("room");
+  const rejected = assert.rejects(room.ready, { name: "TidegateError", code: "closed" });
+  await room.unsubscribe();
+  await rejected;
+});
+
 test("a listener that closes the client stops what would follow", async () => {
   const scene = new Scene();
   scene.client.subscribe("room");

@@ -53,11 +53,14 @@ test("after it had to stay away, the application can begin anew", async () => {
 test("a closing object is obeyed without waiting for the close frame", async () => {
   const scene = new Scene();
   const socket = await scene.connected();
+  let heard = 0;
+  scene.client.on("message", () => heard++);
   socket.say({ closing: { code: 4051, name: "overloaded", reconnect: true, after_ms: 3_000 } }, { message: { channel: "a", data: 1 } });
   socket.end(4501);
 
   const { state, retryInMs, error } = scene.states.at(-1)!;
   assert.deepEqual([state, retryInMs, error?.code, error?.retryAfterMs], ["recovering", 5_000, "overloaded", 3_000]);
+  assert.equal(heard, 0, "nothing follows a closing object");
   assert.ok(socket.closedWith !== 1000 && socket.closedWith !== 1001);
 });
 
@@ -163,6 +166,14 @@ test("when the network is back a waiting client does not wait for its turn", asy
   await scene.runtime.advance(200);
   await scene.welcome(2, { resumed: true });
   assert.equal(scene.runtime.online, undefined);
+});
+
+test("a client closed while it waits does not care about the network any more", async () => {
+  const scene = new Scene();
+  (await scene.connected()).end(1006);
+  assert.notEqual(scene.runtime.online, undefined);
+  await scene.client.close();
+  assert.deepEqual([scene.runtime.online, scene.runtime.timers], [undefined, 0]);
 });
 
 test("the network being back changes nothing about a wait that the server asked for", async () => {

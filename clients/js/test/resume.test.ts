@@ -168,6 +168,15 @@ test("after a return subscriptions are asked for before what was waiting", async
   assert.deepEqual((await socket.unread()).map((command) => Object.keys(command)[1]), ["subscribe", "publish"]);
 });
 
+test("a subscribe that was not answered is asked for once on the next connection", async () => {
+  const scene = new Scene();
+  const socket = await scene.connected();
+  scene.client.subscribe("room");
+  await socket.expect("subscribe");
+  const { socket: next } = await comeBack(scene, { resumed: true });
+  assert.deepEqual((await next.unread()).map((command) => command["subscribe"]), [{ channel: "room" }]);
+});
+
 test("reads that were not answered are asked again", async () => {
   const { scene } = await inRoom();
   const members = scene.client.presence("room");

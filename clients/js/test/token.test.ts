@@ -164,6 +164,19 @@ test("a provider that hangs counts as failed, and what it says later is not used
   assert.equal(connect["token"], "good");
 });
 
+test("a token that comes when the client is closed is not refreshed with", async () => {
+  let give: (token: string) => void = () => {};
+  const scene = new Scene({ token: (reason) => (reason === "connect" ? "t1" : new Promise((resolve) => (give = resolve))) });
+  const socket = await scene.connected({ token_expires_in_ms: 100_000 });
+  await scene.runtime.advance(10_000);
+  socket.say({ expiring: { in_ms: 60_000 } });
+  await settle();
+  await scene.client.close();
+  give("late");
+  await settle();
+  assert.deepEqual([scene.runtime.timers, scene.client.state], [0, "closed"]);
+});
+
 test("a client closed while it waits for a token makes no connection", async () => {
   let give: (token: string) => void = () => {};
   const scene = new Scene({ token: () => new Promise((resolve) => (give = resolve)) });
