@@ -167,6 +167,16 @@ impl Session {
         self.push_effect(Effect::Subscribe { channel: channel.clone(), from, ask });
     }
 
+    /// Asks for all subscriptions that were begun and not asked for.
+    pub(crate) fn ask_all(&mut self) {
+        for subscription in self.subscriptions.iter() {
+            let Stage::CatchingUp(catch_up) = &subscription.stage else { continue };
+            let from = catch_up.delivered.map_or(StartFrom::Live, StartFrom::Position);
+            let channel = subscription.channel.clone();
+            self.effects.push_back(Effect::Subscribe { channel, from, ask: catch_up.ask });
+        }
+    }
+
     /// [`ask`](Self::ask), with the effect left to the caller.
     pub(crate) fn begin(
         &mut self,
@@ -314,10 +324,10 @@ impl Session {
 }
 
 impl Subscription {
-    /// Whether a `subscribe` of the client is not answered yet.
-    fn awaits_reply(&self) -> bool {
+    /// Whether the client asked for it and the outside has not said yes yet.
+    pub(crate) fn awaits_reply(&self) -> bool {
         match &self.stage {
-            Stage::CatchingUp(catch_up) => catch_up.ask.by == AskedBy::Client,
+            Stage::CatchingUp(catch_up) => catch_up.ask.by == AskedBy::Client && catch_up.answer.is_none(),
             Stage::Trailing(_) | Stage::Live => false,
         }
     }

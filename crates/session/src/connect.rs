@@ -35,6 +35,7 @@ pub(crate) struct Connecting {
     info: Option<OwnedJson>,
     /// Sorted by channel.
     positions: Vec<(ChannelName, Position)>,
+    /// What is to be subscribed to besides what the session was before.
     wanted: Vec<Wanted>,
     /// What is known of the session once it is open.
     opened: Option<OpenedSession>,
@@ -66,8 +67,6 @@ enum Proof {
 struct Wanted {
     by: AskedBy,
     channel: ChannelName,
-    /// The position that was saved with the session.
-    saved: Option<Position>,
 }
 
 #[derive(Debug)]
@@ -90,10 +89,8 @@ impl Session {
         let mut positions: Vec<_> =
             positions.iter().map(|(channel, position)| (ChannelName::from(channel), *position)).collect();
         positions.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
-        let wanted = subscribe
-            .iter()
-            .map(|channel| Wanted { by: AskedBy::Client, channel: channel.into(), saved: None })
-            .collect();
+        let wanted =
+            subscribe.iter().map(|channel| Wanted { by: AskedBy::Client, channel: channel.into() }).collect();
         let proof = match (&token, resume) {
             (None, Some(_)) => Proof::SessionOnly,
             (Some(token), Some(_)) => Proof::Token(Some((**token).into())),
@@ -173,18 +170,16 @@ impl Session {
             (Step::Resuming, Ok(Opened::Resumed { session, resume, node, identity, subscriptions })) => {
                 let owner = Some(Arc::clone(&identity.user));
                 connecting.opened = Some(OpenedSession { resume, node, owner });
-                connecting.wanted.extend(subscriptions.into_iter().map(|(channel, saved)| Wanted {
-                    by: AskedBy::Resume,
-                    channel,
-                    saved,
-                }));
                 self.id = Some(session);
                 self.fate = Fate::Detach;
+                self.take_over(subscriptions, cx);
                 if identity.expires_at.is_some_and(|expires_at| expires_at <= cx.now) {
                     // The session is the client's, but it has to prove anew that it still is who it was.
                     return self.authenticate_instead();
                 }
-                connecting.want(&identity.channels, AskedBy::Server);
+                if let Phase::Connecting(connecting) = &mut self.phase {
+                    connecting.want(&identity.channels, AskedBy::Server);
+                }
                 self.take_on(&identity, cx);
                 self.start_subscribing(cx);
             }
@@ -229,6 +224,9 @@ impl Session {
                 }
             }
         }
+        if connecting.step != Step::Subscribing {
+            return;
+        }
         connecting.outstanding -= 1;
         if connecting.outstanding == 0 {
             self.finish_connect(cx);
@@ -271,25 +269,35 @@ impl Session {
         self.push_effect(Effect::Authenticate { token });
     }
 
+    /// Takes over what the session was subscribed to: from now on that is what there is to be saved, whatever happens.
+    fn take_over(&mut self, subscriptions: Vec<(ChannelName, Option<Position>)>, cx: &Cx<'_>) {
+        for (channel, saved) in subscriptions {
+            let from = self.start_of(&channel, saved);
+            if !self.is_full(cx) && self.subscriptions.find(channel.as_str()).is_none() {
+                self.begin(&channel, from, AskedBy::Resume, None);
+            } else {
+                self.refuse_wanted(channel, cx);
+            }
+        }
+    }
+
     fn start_subscribing(&mut self, cx: &mut Cx<'_>) {
         let Phase::Connecting(connecting) = &mut self.phase else { return };
         connecting.step = Step::Subscribing;
         let mut wanted = std::mem::take(&mut connecting.wanted);
-        let positions = std::mem::take(&mut connecting.positions);
-        // Where there are too many, what stood before goes before what is new.
+        self.ask_all();
+        // Where there are too many, the server's go before the client's.
         wanted.sort_by_key(|wanted| wanted.by);
-        for Wanted { by, channel, saved } in wanted {
+        for Wanted { by, channel } in wanted {
             if self.subscriptions.find(channel.as_str()).is_some() {
                 continue;
             }
             if self.is_full(cx) {
-                self.refuse_wanted(channel, too_many_subscriptions(cx));
-                continue;
+                self.refuse_wanted(channel, cx);
+            } else {
+                let from = self.start_of(&channel, None);
+                self.ask(&channel, from, by);
             }
-            let told =
-                positions.binary_search_by(|(name, _)| name.cmp(&channel)).ok().map(|at| positions[at].1);
-            let from = told.or(saved).map_or(StartFrom::Live, StartFrom::Position);
-            self.ask(&channel, from, by);
         }
         let outstanding = self.subscriptions.len();
         let Phase::Connecting(connecting) = &mut self.phase else { return };
@@ -299,9 +307,17 @@ impl Session {
         }
     }
 
-    fn refuse_wanted(&mut self, channel: ChannelName, error: ErrorBody) {
+    /// Where a subscription begins: the client knows best how far it got.
+    fn start_of(&self, channel: &ChannelName, saved: Option<Position>) -> StartFrom {
+        let Phase::Connecting(connecting) = &self.phase else { return StartFrom::Live };
+        let positions = &connecting.positions;
+        let told = positions.binary_search_by(|(name, _)| name.cmp(channel)).ok().map(|at| positions[at].1);
+        told.or(saved).map_or(StartFrom::Live, StartFrom::Position)
+    }
+
+    fn refuse_wanted(&mut self, channel: ChannelName, cx: &Cx<'_>) {
         if let Phase::Connecting(connecting) = &mut self.phase {
-            connecting.refused.push((channel, error));
+            connecting.refused.push((channel, too_many_subscriptions(cx)));
         }
     }
 
@@ -353,7 +369,7 @@ impl Session {
 
 impl Connecting {
     fn want(&mut self, channels: &[ChannelName], by: AskedBy) {
-        let wanted = |channel: &ChannelName| Wanted { by, channel: channel.clone(), saved: None };
+        let wanted = |channel: &ChannelName| Wanted { by, channel: channel.clone() };
         self.wanted.extend(channels.iter().map(wanted));
     }
 }

@@ -37,7 +37,7 @@ pub struct Session {
     pub(crate) user: Option<Arc<str>>,
     pub(crate) subscriptions: Subscriptions,
     /// Effects that no command of the moment carries. Holds no memory while there are none.
-    effects: VecDeque<Effect<'static>>,
+    pub(crate) effects: VecDeque<Effect<'static>>,
     /// Commands that came behind a `connect` that was not answered yet. Exists only while there are some.
     pub(crate) held: Option<Box<Held>>,
     pub(crate) messages: Quota,
@@ -184,9 +184,15 @@ impl Session {
         self.subscriptions.find(channel).map(|found| found.stage.delivery())
     }
 
-    /// All subscriptions, in the order of their names.
-    pub fn subscriptions(&self) -> impl ExactSizeIterator<Item = (&ChannelName, Delivery)> {
-        self.subscriptions.iter().map(|one| (&one.channel, one.stage.delivery()))
+    /// The subscriptions that stand, in the order of their names: what is to be saved with the session.
+    ///
+    /// One that the client asked for is among them as soon as the outside has said yes: so whoever resumes the session may
+    /// have them all, unchecked. Those of a resumed session are among them from the moment it is opened.
+    pub fn subscriptions(&self) -> impl Iterator<Item = (&ChannelName, Delivery)> {
+        self.subscriptions
+            .iter()
+            .filter(|one| !one.awaits_reply())
+            .map(|one| (&one.channel, one.stage.delivery()))
     }
 
     /// What becomes of the session when its connection ends now, with the close code the client sent, if it sent one.

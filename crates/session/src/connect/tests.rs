@@ -312,3 +312,14 @@ fn the_last_open_subscription_taken_away_completes_the_connect() {
     assert_eq!(rig.told(), ["1 connect as ada", "unsubscribed a forbidden", "unsubscribed b forbidden"]);
     assert_eq!(rig.session.subscription("b"), None::<Delivery>);
 }
+
+#[test]
+fn what_a_resumed_session_loses_before_it_is_asked_for_is_not_asked_for() {
+    let mut rig = resumed_too_late(RESUME_WITH_TOKEN);
+    let revoked = ErrorBody::new(ErrorCode::Forbidden, "no longer");
+    assert!(rig.call(|session, cx| session.handle_forced_unsubscribe("a", &revoked, cx)));
+    assert_eq!(rig.effects(), [Effect::Unsubscribe { channel: name("a") }]);
+    rig.authenticated(Ok(identity("ada")));
+
+    assert_eq!(rig.told(), ["1 connect as ada resumed", "unsubscribed a forbidden"]);
+}

@@ -3,7 +3,7 @@ use std::mem::size_of;
 use tidegate_protocol::error::ErrorCode;
 
 use crate::subscriptions::{Stage, Subscription};
-use crate::testing::{Rig, at, refusal, subscribed_at};
+use crate::testing::{Rig, at, name, recovered, refusal, resumed, subscribed_at};
 
 use super::*;
 
@@ -95,17 +95,40 @@ fn before_it_is_opened_there_is_no_session_to_decide_about() {
     assert_eq!(rig.session.id(), None);
 }
 
-#[test]
-fn subscriptions_are_listed_with_the_positions_that_the_hub_does_not_know() {
-    let mut rig = Rig::ready(Policy::default());
-    let ask = rig.subscribe(r#"{"subscribe":{"channel":"b"}}"#);
-    rig.answer("b", ask, Ok(subscribed_at(4)));
-    rig.subscribe(r#"{"subscribe":{"channel":"a","position":{"epoch":"1","offset":2}}}"#);
+/// What would be saved of the session.
+fn listed(rig: &Rig) -> Vec<(String, Delivery)> {
+    rig.session.subscriptions().map(|(channel, delivery)| (channel.to_string(), delivery)).collect()
+}
 
-    let listed: Vec<_> =
-        rig.session.subscriptions().map(|(channel, delivery)| (channel.as_str(), delivery)).collect();
-    let gated = |offset| Delivery::Gated { delivered: Some(at(offset)) };
-    assert_eq!(listed, [("a", gated(2)), ("b", gated(4))]);
+fn gated(channel: &str, offset: u64) -> (String, Delivery) {
+    (channel.into(), Delivery::Gated { delivered: Some(at(offset)) })
+}
+
+#[test]
+fn subscriptions_are_listed_when_they_are_granted_with_the_positions_that_the_hub_does_not_know() {
+    let mut rig = Rig::ready(Policy::default());
+    let ask_b = rig.subscribe(r#"{"subscribe":{"channel":"b"}}"#);
+    let ask_a = rig.subscribe(r#"{"subscribe":{"channel":"a","position":{"epoch":"1","offset":2}}}"#);
+    assert_eq!(listed(&rig), []);
+    rig.answer("b", ask_b, Ok(subscribed_at(4)));
+    assert_eq!(listed(&rig), [gated("b", 4)]);
+    rig.answer("a", ask_a, Ok(recovered("a", 3, 3)));
+
+    assert_eq!(listed(&rig), [gated("a", 3), gated("b", 4)]);
+}
+
+#[test]
+fn a_resumed_session_keeps_what_it_had_when_it_is_lost_again_before_its_reply() {
+    let mut rig = Rig::new(Policy::default());
+    rig.command(
+        r#"{"id":1,"connect":{"session":"BwcHBwcHBwcHBwcHBwcHBw","resume":"CQkJCQkJCQkJCQkJCQkJCQ","subscribe":["b"]}}"#,
+    );
+    rig.call(|session, cx| session.handle_opened(Ok(resumed("ada", vec![(name("a"), Some(at(5)))])), cx));
+    assert_eq!(listed(&rig), [gated("a", 5)]);
+
+    rig.call(|session, cx| session.close(CloseCause::Drain, cx));
+    assert_eq!(listed(&rig), [gated("a", 5)]);
+    assert_eq!(rig.session.fate(None), Fate::Detach);
 }
 
 #[test]
