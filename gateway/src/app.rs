@@ -11,6 +11,7 @@ use tidegate_service::lifecycle::{Exit, Lifecycle, Phase, Signals, drain_on_sign
 use tidegate_service::log::LogHandle;
 use tidegate_service::metrics::{BuildInfo, Metrics};
 use tidegate_service::process::{Cgroup, raise_descriptors};
+use tokio::runtime::{self, Runtime};
 use tokio::sync::{Notify, mpsc};
 
 use crate::config::{Config, Drain, Tls};
@@ -34,6 +35,12 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A gateway that is built and bound, and does not serve yet.
 pub(crate) struct App {
+    runtime: Runtime,
+    parts: Parts,
+}
+
+/// Everything that serves.
+struct Parts {
     node: Arc<Node>,
     drivers: Vec<Driver>,
     http: HttpServer,
@@ -91,7 +98,11 @@ impl App {
         let (certificates, reloader) = load_tls(&config.client.tls)?.unzip();
         let tls = certificates.clone().map(server_config).transpose()?;
         let (door, http) = HttpServer::new(pages(config), HTTP_REQUESTS_MAX, HttpDeadlines::default());
-        let node = Arc::new(Node::new(config, workers, tls, door)?);
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|source| BuildError::System { what: "runtime", source })?;
+        let node = Arc::new(Node::new(config, workers, tls, door, runtime.handle().clone())?);
 
         let admin = AdminServer::bind(config.admin.listen)
             .map_err(|source| BuildError::Admin { address: config.admin.listen, source })?;
@@ -131,7 +142,7 @@ impl App {
         };
         let admin =
             admin.start(shown).map_err(|source| BuildError::System { what: "admin thread", source })?;
-        Ok(Self {
+        let parts = Parts {
             node,
             drivers,
             http,
@@ -142,20 +153,15 @@ impl App {
             client,
             admin_address,
             name: config.node.name.clone(),
-        })
+        };
+        Ok(Self { runtime, parts })
     }
 
     /// Serves until a signal and the drain that follows it.
     pub(crate) fn run(self) -> Exit {
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                tracing::error!(%error, "the runtime could not be started");
-                return Exit::Internal;
-            }
-        };
-        let lifecycle = self.lifecycle.clone();
-        let admin = runtime.block_on(self.serve());
+        let Self { runtime, parts } = self;
+        let lifecycle = parts.lifecycle.clone();
+        let admin = runtime.block_on(parts.serve());
         lifecycle.advance(Phase::Stopped);
         match admin {
             Ok((exit, admin)) => {
@@ -169,14 +175,24 @@ impl App {
             }
         }
     }
+}
 
+impl Parts {
     async fn serve(self) -> io::Result<(Exit, AdminThread)> {
         let mut signals = Signals::install()?;
+        self.node.broker.announce(u32::try_from(self.node.limits.connections).unwrap_or(u32::MAX), 0).await;
         let (ended, endings) = mpsc::channel(self.drivers.len());
         let workers = self.drivers.len();
         for (index, driver) in self.drivers.into_iter().enumerate() {
             start_worker(index, driver, Arc::clone(&self.node), ended.clone())?;
         }
+        if let Some(keys) = self.node.clients.published_keys() {
+            tokio::spawn(keys.run());
+        }
+        let counted = Arc::clone(&self.node);
+        let connections = move || u32::try_from(counted.connections()).unwrap_or(u32::MAX);
+        let capacity = u32::try_from(self.node.limits.connections).unwrap_or(u32::MAX);
+        tokio::spawn(Arc::clone(&self.node.broker).run_upkeep(capacity, connections));
         // What is left are the workers' own senders: the channel ends when the last worker does.
         drop(ended);
         if let Some((reloader, interval)) = self.reloader {

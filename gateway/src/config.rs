@@ -10,6 +10,7 @@ pub(crate) mod overload;
 #[cfg(test)]
 mod reference;
 mod rules;
+pub(crate) mod session;
 pub(crate) mod shares;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use self::api::Api;
 use self::auth::Auth;
 use self::namespaces::Namespace;
 use self::overload::Overload;
+use self::session::{Session, Store};
 use self::shares::{AddressLimits, UserLimits};
 use crate::http::raw_path::RawPath;
 
@@ -61,6 +63,10 @@ config_section! {
         pub namespaces: BTreeMap<String, Namespace> = named(&["default"]);
         /// Bounds on everything that clients can make the gateway hold or wait for.
         pub limits: Limits = section();
+        /// Sessions of the native dialect: what a client comes back to.
+        pub session: Session = section();
+        /// How much one node remembers in its own memory.
+        pub store: Store = section();
         /// When the gateway refuses new clients to keep the ones it has: 503 with `Retry-After`.
         pub overload: Overload = section();
         /// How the gateway leaves after SIGTERM.
@@ -93,6 +99,8 @@ config_section! {
         /// Web pages that may connect, by their `Origin`: `https://app.example`, or `https://*.example` for every
         /// host below. Empty: every one. Programs that send no `Origin` may always connect.
         pub allowed_origins: Vec<String> = value(Vec::new());
+        /// Path of the native dialect; empty: it is not served.
+        pub native_path: String = value("/ws".to_owned()).checked(rules::check_native_path);
         /// Whether `/` shows the demo page.
         pub demo_page: bool = value(true);
         /// TLS on the client port: on when both files are set.
@@ -181,6 +189,8 @@ config_section! {
         pub write_timeout: Duration = value(seconds(30)).within(DEADLINE_MIN..=DEADLINE_MAX);
         /// How long a client may take to answer a close frame.
         pub close_timeout: Duration = value(seconds(5)).within(DEADLINE_MIN..=DEADLINE_MAX);
+        /// How long a client of the native dialect may take to send `connect`, and to be answered.
+        pub connect_timeout: Duration = value(seconds(10)).within(DEADLINE_MIN..=DEADLINE_MAX);
         /// Time without a sign of life after which a client is pinged.
         pub ping_interval: Duration = value(seconds(30)).within(DEADLINE_MIN..=DEADLINE_MAX);
         /// Unanswered pings in a row after which a client counts as gone.

@@ -18,10 +18,12 @@ use tidegate_wire::request::RequestParser;
 use crate::ending::{HandshakeOutcome, Stage};
 use crate::hub::Membership;
 use crate::metrics::stats::WorkerStats;
+use crate::native::NativeClient;
 use crate::net::address_limits::AddressPermit;
 use crate::net::transport::Transport;
 use crate::worker::wheel::{Tick, Wheel};
 use outbox::Outbox;
+use outbox::shed::Mark;
 
 /// A client's socket and everything its worker knows of it.
 pub(crate) struct Connection {
@@ -87,12 +89,13 @@ pub(crate) struct PartialRequest {
 }
 
 /// What an open connection's messages are for.
-#[derive(Clone, Copy, Debug)]
 pub(crate) enum Endpoint {
     /// Back to the sender.
     Echo,
     /// To all members of a channel.
     Channel(Membership),
+    /// Commands of the native dialect.
+    Native(Box<NativeClient>),
 }
 
 /// What is left to do before the socket may be closed.
@@ -153,6 +156,22 @@ impl Connection {
     /// [`SendError`]; then the connection has to end.
     #[inline]
     pub(crate) fn send(&mut self, io: &Io<'_>, slot: usize, frames: &[u8]) -> Result<(), SendError> {
+        self.send_marked(io, slot, frames, &[])
+    }
+
+    /// Sends whole frames, which may be left out later, if the client stays slow, as far as they have marks.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::send`].
+    #[inline]
+    pub(crate) fn send_marked(
+        &mut self,
+        io: &Io<'_>,
+        slot: usize,
+        frames: &[u8],
+        marks: &[Mark],
+    ) -> Result<(), SendError> {
         let taken = if self.outbox.is_empty() {
             match self.transport.try_write(frames) {
                 Ok(taken) if taken == frames.len() && !self.transport.wants_write() => return Ok(()),
@@ -163,17 +182,27 @@ impl Connection {
         } else {
             0
         };
-        self.queue(io, slot, frames, taken)
+        self.queue(io, slot, frames, taken, marks)
     }
 
     #[cold]
-    fn queue(&mut self, io: &Io<'_>, slot: usize, frames: &[u8], taken: usize) -> Result<(), SendError> {
+    fn queue(
+        &mut self,
+        io: &Io<'_>,
+        slot: usize,
+        frames: &[u8],
+        taken: usize,
+        marks: &[Mark],
+    ) -> Result<(), SendError> {
         if taken < frames.len() {
             if self.outbox.is_empty() {
                 self.progress = io.now;
             }
             let before = self.outbox.len();
             self.outbox.push(io.pool, frames, taken).map_err(|_| SendError::PoolExhausted)?;
+            if !marks.is_empty() {
+                self.outbox.mark(frames, taken, marks);
+            }
             io.stats.outbox_bytes.add((self.outbox.len() - before) as u64);
         }
         self.await_writable(io, slot)

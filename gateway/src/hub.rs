@@ -7,15 +7,17 @@
 
 mod channel;
 pub(crate) mod directory;
+pub(crate) mod feed;
 pub(crate) mod run;
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use slab::Slab;
 
 pub(crate) use channel::{Channel, Delivery, Member, Moved};
-use directory::Directory;
+use directory::{Directory, Realm};
 
 /// Index of a channel within one worker.
 pub(crate) type ChannelIndex = u32;
@@ -29,12 +31,19 @@ const BACKLOG_RUNS_MAX: usize = 1024;
 pub(crate) struct Hub {
     worker: usize,
     directory: Arc<Directory>,
-    by_name: HashMap<Arc<str>, ChannelIndex>,
+    realms: [HashMap<Arc<str>, ChannelIndex>; 2],
     channels: Slab<Channel>,
     /// Channels with a backlog; each gets a part of a turn, the first one first.
     busy: VecDeque<ChannelIndex>,
     backlog_bytes: usize,
     backlog_runs: usize,
+}
+
+/// What a publication's `conflate` value is known by in outboxes; never 0.
+pub(crate) fn conflate_key(value: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish().max(1)
 }
 
 /// Where a connection stands in the member list of its channel.
@@ -49,7 +58,7 @@ impl Hub {
         Self {
             worker,
             directory,
-            by_name: HashMap::new(),
+            realms: Default::default(),
             channels: Slab::new(),
             busy: VecDeque::new(),
             backlog_bytes: 0,
@@ -57,37 +66,66 @@ impl Hub {
         }
     }
 
-    /// Adds a member. It gets what is published from now on. Bounded by the connections a worker may hold, since each is
-    /// a member once.
-    pub(crate) fn join(&mut self, name: &str, member: Member) -> Membership {
-        let channel = match self.by_name.get(name) {
-            Some(&channel) => channel,
-            None => {
-                let entry = self.directory.join(name, self.worker);
-                let name = Arc::clone(&entry.name);
-                let index = self.channels.insert(Channel::new(entry));
-                let channel =
-                    u32::try_from(index).expect("channels are fewer than connections, which are a u32");
-                self.by_name.insert(name, channel);
-                channel
-            }
-        };
+    /// Adds a member. It gets what is published from now on. Bounded by the subscriptions that the worker's connections may
+    /// have.
+    pub(crate) fn join(&mut self, realm: Realm, name: &str, member: Member) -> Membership {
+        let channel = self.find_or_add(realm, name);
         let position = self.channels[channel as usize].push(member);
         Membership { channel, position }
     }
 
     /// Removes a member. Others may move to keep the list without gaps: the result names them, and they have to be told.
     pub(crate) fn leave(&mut self, membership: Membership) -> Vec<Moved> {
-        let channel = &mut self.channels[membership.channel as usize];
-        let moved = channel.remove(membership.position);
-        if channel.members().is_empty() {
-            let channel = self.channels.remove(membership.channel as usize);
-            self.by_name.remove(&channel.entry.name);
-            self.busy.retain(|&busy| busy != membership.channel);
-            self.forget_backlog(channel.backlog_bytes(), channel.backlog_runs());
-            self.directory.leave(&channel.entry, self.worker);
-        }
+        let moved = self.channels[membership.channel as usize].remove(membership.position);
+        self.forget_if_empty(membership.channel);
         moved
+    }
+
+    /// Adds a subscriber that is being caught up: it is no member yet, but the channel is listened to.
+    pub(crate) fn gate(&mut self, realm: Realm, name: &str, member: Member) -> ChannelIndex {
+        let channel = self.find_or_add(realm, name);
+        self.channels[channel as usize].gate(member);
+        channel
+    }
+
+    /// A subscriber has been caught up.
+    pub(crate) fn release(&mut self, channel: ChannelIndex, member: Member) -> Membership {
+        let entry = &mut self.channels[channel as usize];
+        entry.ungate(member);
+        Membership { channel, position: entry.push(member) }
+    }
+
+    /// A subscriber that is being caught up leaves.
+    pub(crate) fn ungate(&mut self, channel: ChannelIndex, member: Member) {
+        self.channels[channel as usize].ungate(member);
+        self.forget_if_empty(channel);
+    }
+
+    fn find_or_add(&mut self, realm: Realm, name: &str) -> ChannelIndex {
+        if let Some(&channel) = self.realms[realm as usize].get(name) {
+            return channel;
+        }
+        let entry = self.directory.join(realm, name, self.worker);
+        let name = Arc::clone(&entry.name);
+        let index = self.channels.insert(Channel::new(entry));
+        let channel = u32::try_from(index).expect("a worker's subscriptions are counted by a u32");
+        self.realms[realm as usize].insert(name, channel);
+        channel
+    }
+
+    fn forget_if_empty(&mut self, index: ChannelIndex) {
+        if !self.channels[index as usize].is_empty() {
+            return;
+        }
+        let channel = self.channels.remove(index as usize);
+        self.realms[channel.entry.realm as usize].remove(&channel.entry.name);
+        self.busy.retain(|&busy| busy != index);
+        self.forget_backlog(channel.backlog_bytes(), channel.backlog_runs());
+        self.directory.leave(&channel.entry, self.worker);
+    }
+
+    pub(crate) fn channel_mut(&mut self, index: ChannelIndex) -> Option<&mut Channel> {
+        self.channels.get_mut(index as usize)
     }
 
     pub(crate) fn channel(&self, index: ChannelIndex) -> Option<&Channel> {
@@ -95,8 +133,8 @@ impl Hub {
     }
 
     /// The channel of this name, if it has members here.
-    pub(crate) fn find(&self, name: &str) -> Option<ChannelIndex> {
-        self.by_name.get(name).copied()
+    pub(crate) fn find(&self, realm: Realm, name: &str) -> Option<ChannelIndex> {
+        self.realms[realm as usize].get(name).copied()
     }
 
     /// Keeps a run whose delivery has come to the member at `delivery.next`, or has not begun, for the next turns.
@@ -167,14 +205,14 @@ mod tests {
         let directory: Arc<Directory> = Arc::default();
         let mut here = Hub::new(0, Arc::clone(&directory));
         let mut there = Hub::new(1, Arc::clone(&directory));
-        let first = here.join("a", member(1));
-        let second = there.join("a", member(2));
+        let first = here.join(Realm::Raw, "a", member(1));
+        let second = there.join(Realm::Raw, "a", member(2));
         let entry = Arc::clone(&here.channel(first.channel).unwrap().entry);
         assert_eq!(entry.other_workers(0).collect::<Vec<_>>(), [1]);
 
         there.leave(second);
         assert_eq!(entry.other_workers(0).count(), 0);
-        assert_eq!(there.find("a"), None);
+        assert_eq!(there.find(Realm::Raw, "a"), None);
         here.leave(first);
         assert_eq!(directory.len(), 0);
         assert_eq!(here.len(), 0);
@@ -183,8 +221,8 @@ mod tests {
     #[test]
     fn channels_with_a_backlog_take_turns() {
         let mut hub = Hub::new(0, Arc::default());
-        let a = hub.join("a", member(1)).channel;
-        let b = hub.join("b", member(2)).channel;
+        let a = hub.join(Realm::Raw, "a", member(1)).channel;
+        let b = hub.join(Realm::Raw, "b", member(2)).channel;
         hub.keep(a, run(b"a1", 0, 1));
         hub.keep(a, run(b"a2", 0, 1));
         hub.keep(b, run(b"b", 0, 1));
@@ -203,7 +241,7 @@ mod tests {
     #[test]
     fn a_backlog_ends_with_its_channel() {
         let mut hub = Hub::new(0, Arc::default());
-        let membership = hub.join("a", member(1));
+        let membership = hub.join(Realm::Raw, "a", member(1));
         hub.keep(membership.channel, run(&vec![0; BACKLOG_BYTES_MAX], 0, 1));
         assert!(hub.is_full());
         hub.leave(membership);

@@ -4,12 +4,14 @@
 
 mod admission;
 mod app;
+mod broker;
 mod config;
 mod connection;
 mod ending;
 mod http;
 mod hub;
 mod metrics;
+mod native;
 mod net;
 mod node;
 mod probe;

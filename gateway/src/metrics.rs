@@ -16,9 +16,10 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
+use tidegate_protocol::cause::CloseCause;
 use tidegate_wire::decode::State;
 
-use crate::ending::{CloseCause, HandshakeOutcome, Stage};
+use crate::ending::{HandshakeOutcome, Stage};
 use crate::net::tls::Certificates;
 use crate::node::Node;
 use stats::{DurationTotal, Single, WorkerStats};
@@ -165,6 +166,21 @@ impl Page<'_, '_> {
             "Times an echo client that does not read was no longer read",
             |stats| &stats.reads_paused,
         )?;
+        self.counter(
+            "messages_shed",
+            "Messages left out for slow readers of channels that allow it",
+            |stats| &stats.messages_shed,
+        )?;
+        self.counter(
+            "publications_duplicate",
+            "Publications that came to a worker more than once",
+            |stats| &stats.publications_duplicate,
+        )?;
+        self.counter("gaps_repaired", "Times that missing publications were read from history", |stats| {
+            &stats.gaps_repaired
+        })?;
+        let sessions = self.node.broker.roster.len() as u64;
+        self.gauge("sessions", "Sessions with a connection on this node", None, sessions)?;
         let channels = self.node.directory.len() as u64;
         self.gauge("channels", "Channels with members on this node", None, channels)
     }

@@ -7,15 +7,26 @@
 pub(crate) mod testing;
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use rustls::ServerConfig;
-use tidegate_wire::deflate::Policy;
+use tidegate_cluster::Clock;
+use tidegate_protocol::event::ClientLimits;
+use tidegate_protocol::id::{NodeName, NodeNameError};
+use tidegate_protocol::quota::Rate;
+use tidegate_protocol::time::Millis;
+use tidegate_session::Policy;
+use tidegate_wire::deflate;
 use tidegate_wire::request::RequestLimits;
+use tokio::runtime::Handle;
 
+use crate::admission::clients::{Clients, ClientsError};
 use crate::admission::origin::{AllowedOrigins, OriginPatternError};
+use crate::admission::permission::Namespaces;
+use crate::broker::roster::Roster;
+use crate::broker::{Broker, Outside, Terms};
 use crate::config::{Config, Limits, RawMode};
 use crate::http::HttpDoor;
 use crate::http::raw_path::{RawPath, RawPathError};
@@ -23,7 +34,10 @@ use crate::hub::directory::Directory;
 use crate::metrics::stats::WorkerStats;
 use crate::net::address_limits::{AddressLimits, HandshakeRate};
 use crate::net::proxy_protocol::Trusted;
-use crate::worker::mail::Post;
+use crate::worker::mail::{Post, SharedPosts};
+
+/// A replay fits into an outbox with as much room again for what comes live meanwhile.
+const REPLAY_SHARE_OF_OUTBOX: usize = 2;
 
 /// The shared part of a node.
 pub(crate) struct Node {
@@ -31,7 +45,7 @@ pub(crate) struct Node {
     pub(crate) request_limits: RequestLimits,
     pub(crate) routes: Vec<Route>,
     pub(crate) origins: AllowedOrigins,
-    pub(crate) compression: Policy,
+    pub(crate) compression: deflate::Policy,
     pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) trusted: Trusted,
     pub(crate) proxy_header_required: bool,
@@ -39,10 +53,20 @@ pub(crate) struct Node {
     pub(crate) rate: Option<HandshakeRate>,
     pub(crate) http: HttpDoor,
     pub(crate) directory: Arc<Directory>,
+    /// Path of the native dialect, if it is served.
+    pub(crate) native_path: Option<String>,
+    /// Query parameter of a handshake that may hold the token.
+    pub(crate) query_parameter: Option<String>,
+    pub(crate) session_policy: Policy,
+    pub(crate) clients: Clients,
+    pub(crate) broker: Arc<Broker>,
+    /// Where that goes on what a worker cannot wait for.
+    pub(crate) runtime: Handle,
     pub(crate) stats: Vec<Arc<WorkerStats>>,
-    /// Filled once, before the first worker runs.
-    pub(crate) posts: OnceLock<Vec<Post>>,
+    pub(crate) posts: SharedPosts,
     pub(crate) started: Instant,
+    /// The same moment in Unix time.
+    pub(crate) started_unix: Millis,
     draining: AtomicBool,
 }
 
@@ -60,6 +84,12 @@ pub(crate) enum NodeError {
     Origin(#[from] OriginPatternError),
     #[error("raw path {path:?}: {source}")]
     Path { path: String, source: RawPathError },
+    #[error("node.name: {0}")]
+    Name(#[from] NodeNameError),
+    #[error(transparent)]
+    Clients(#[from] ClientsError),
+    #[error("the kernel gives no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
 }
 
 impl Node {
@@ -73,8 +103,29 @@ impl Node {
         workers: usize,
         tls: Option<Arc<ServerConfig>>,
         http: HttpDoor,
+        runtime: Handle,
     ) -> Result<Self, NodeError> {
         let started = Instant::now();
+        let clock = Clock::system();
+        let started_unix = clock.now();
+        let directory: Arc<Directory> = Arc::default();
+        let posts = SharedPosts::default();
+        let broker = Broker {
+            node: NodeName::parse(&config.node.name)?,
+            outside: Outside::in_memory(&config.store, &config.session, &clock)?,
+            clock,
+            started_at: started_unix,
+            namespaces: Namespaces::new(&config.namespaces),
+            terms: Terms {
+                session_ttl: config.session.ttl,
+                leave_grace: config.session.leave_grace,
+                idempotency_window: config.session.idempotency_window,
+                replay_bytes_max: config.limits.outbox_bytes / REPLAY_SHARE_OF_OUTBOX,
+            },
+            directory: Arc::clone(&directory),
+            roster: Roster::default(),
+            posts: Arc::clone(&posts),
+        };
         let compression = &config.client.compression;
         Ok(Self {
             limits: config.limits.clone(),
@@ -85,7 +136,7 @@ impl Node {
             },
             routes: routes(config)?,
             origins: AllowedOrigins::parse(&config.client.allowed_origins)?,
-            compression: Policy {
+            compression: deflate::Policy {
                 enabled: compression.enabled,
                 server_context_takeover: compression.server_context_takeover,
                 client_context_takeover: compression.client_context_takeover,
@@ -100,10 +151,17 @@ impl Node {
             rate: NonZeroU32::new(config.limits.handshakes_per_second)
                 .map(|rate| HandshakeRate::new(rate, started)),
             http,
-            directory: Arc::default(),
+            directory,
+            native_path: Some(config.client.native_path.clone()).filter(|path| !path.is_empty()),
+            query_parameter: config.auth.jwt.query_parameter.clone(),
+            session_policy: session_policy(config),
+            clients: Clients::new(&config.auth)?,
+            broker: Arc::new(broker),
+            runtime,
             stats: (0..workers).map(|_| Arc::new(WorkerStats::new())).collect(),
-            posts: OnceLock::new(),
+            posts,
             started,
+            started_unix,
             draining: AtomicBool::new(false),
         })
     }
@@ -125,6 +183,31 @@ impl Node {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+}
+
+/// What holds for every session of the native dialect.
+fn session_policy(config: &Config) -> Policy {
+    let (session, limits) = (&config.session, &config.limits);
+    let rate = |per_second| NonZeroU32::new(per_second).map(|rate| Rate::new(rate, rate));
+    let told = |per_second| Some(per_second).filter(|&rate| rate > 0);
+    Policy {
+        connect_timeout: limits.connect_timeout,
+        ping_interval: limits.ping_interval,
+        pings_missed: limits.pings_missed,
+        expiring_notice: session.expiring_notice,
+        session_ttl: session.ttl,
+        messages: rate(session.messages_per_second),
+        bytes: rate(session.bytes_per_second),
+        limits: ClientLimits {
+            message_bytes: limits.message_bytes as u64,
+            subscriptions: session.subscriptions,
+            messages_per_second: told(session.messages_per_second),
+            bytes_per_second: told(session.bytes_per_second),
+        },
+        pending_max: session.pending as usize,
+        gate_messages_max: session.gate_messages as usize,
+        ..Policy::default()
     }
 }
 

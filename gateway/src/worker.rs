@@ -9,7 +9,10 @@ pub(crate) mod closing;
 pub(crate) mod driver;
 pub(crate) mod frames;
 pub(crate) mod handshake;
+pub(crate) mod ingest;
 pub(crate) mod mail;
+pub(crate) mod native;
+pub(crate) mod perform;
 pub(crate) mod publish;
 pub(crate) mod snapshot;
 pub(crate) mod timers;
@@ -23,14 +26,16 @@ use mio::event::Event;
 use mio::net::TcpListener;
 use mio::{Events, Registry, Token};
 use slab::Slab;
+use tidegate_protocol::cause::CloseCause;
+use tidegate_protocol::event::Objects;
+use tidegate_protocol::time::Millis;
 use tidegate_wire::decode::{self, Role, State};
 use tidegate_wire::deflate::SharedDeflater;
 use tidegate_wire::pool::{BufferPool, PoolConfig};
 
 use crate::connection::{Connection, Io, Phase, Reading, is_transient};
-use crate::ending::CloseCause;
-use crate::hub::Hub;
 use crate::hub::run::{CompressedForms, Published};
+use crate::hub::{ChannelIndex, Hub};
 use crate::metrics::stats::WorkerStats;
 use crate::net::listener::AcceptBackoff;
 use crate::node::Node;
@@ -79,17 +84,26 @@ pub(crate) struct Worker {
     /// Entries of the wheel that came up and have not been looked at.
     due: VecDeque<(Tick, u32)>,
     now: Tick,
+    /// Unix time of the turn.
+    now_unix: Millis,
     turn_began: Instant,
     turns: u32,
     pool: BufferPool,
     pool_bytes_max: usize,
-    decode: decode::Shared,
+    /// Taken out while a message of the native dialect, which borrows from it, is handled.
+    decode: Option<decode::Shared>,
     deflater: SharedDeflater,
     /// Where every read lands; nothing in it outlives the handling of the read.
     input: Box<[u8]>,
     /// Frames in answer to the read that is being handled.
     replies: Vec<u8>,
+    /// Objects for the client whose session is being handled.
+    outgoing: Objects,
+    /// Pongs for it.
+    pongs: Vec<u8>,
     published: Published,
+    /// Channels of which publications are missing.
+    gaps: Vec<ChannelIndex>,
     forms: CompressedForms,
     /// A run as one receiver's own compression window has it.
     windowed: Vec<u8>,
@@ -141,15 +155,19 @@ impl Worker {
             wheel: Wheel::new(),
             due: VecDeque::new(),
             now: 0,
+            now_unix: node.broker.clock.now(),
             turn_began: Instant::now(),
             turns: 0,
-            decode: decode::Shared::new(Role::Server, frame_limits, pool.clone()),
+            decode: Some(decode::Shared::new(Role::Server, frame_limits, pool.clone())),
             deflater: SharedDeflater::new(node.compression.level),
             pool,
             pool_bytes_max,
             input: vec![0; limits.read_buffer_bytes].into_boxed_slice(),
             replies: Vec::new(),
+            outgoing: Objects::default(),
+            pongs: Vec::new(),
             published: Published::default(),
+            gaps: Vec::new(),
             forms: CompressedForms::default(),
             windowed: Vec::new(),
             ready: Vec::new(),
@@ -214,6 +232,7 @@ impl Worker {
         self.turn_began = Instant::now();
         let uptime = self.turn_began.saturating_duration_since(self.node.started);
         self.stats.turned_at_ms.set(u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX));
+        self.now_unix = self.node.started_unix + uptime;
         let now = tick_of(uptime);
         if now > self.now {
             self.now = now;
@@ -379,6 +398,10 @@ impl Worker {
             match mail {
                 Mail::Adopt(socket, peer) => self.adopt(socket, peer),
                 Mail::Parcel(parcel) => self.deliver_parcel(&parcel),
+                Mail::Publication(entry, publication) => self.handle_publication(&entry, publication),
+                Mail::Answer(token, answer) => self.handle_answer(token, *answer),
+                Mail::Order(token, order) => self.handle_order(token, order),
+                Mail::Repair(entry, past) => self.handle_repair(&entry, *past),
                 Mail::Drain => self.drain(),
                 Mail::Stop => self.stopped = true,
                 // The asker may have given up.

@@ -16,6 +16,10 @@ use crate::http::raw_path::PathMatch;
 use crate::net::address_limits::RateVerdict;
 use crate::node::Node;
 
+/// The subprotocol of the native dialect.
+pub(crate) const NATIVE_SUBPROTOCOL: &str = "tidegate.v1.json";
+/// Stands for the native path where others have the index of their `[[raw]]` route.
+pub(crate) const NATIVE_ROUTE: u16 = u16::MAX;
 /// `Retry-After` of refusals that a moment's patience cures.
 const RETRY_SOON_S: u32 = 5;
 
@@ -34,6 +38,8 @@ pub(crate) struct Admitted<'n> {
 pub(crate) enum Target {
     Echo,
     Channel(String),
+    /// The native dialect, with the token that came in the request.
+    Native(Option<Box<str>>),
 }
 
 /// An answer other than 101.
@@ -76,6 +82,9 @@ pub(crate) fn admit<'n>(
         let why = "this Origin is not allowed: add it to client.allowed_origins";
         return Err(Refused::new(HandshakeOutcome::Origin, 403, why));
     }
+    if node.native_path.as_deref() == Some(request.path()) {
+        return admit_native(node, request);
+    }
     let found = node
         .routes
         .iter()
@@ -94,6 +103,34 @@ pub(crate) fn admit<'n>(
         .map(|index| route.subprotocols[index].as_str());
     let route = u16::try_from(index).expect("the configuration bounds the number of routes");
     Ok(Admitted { route, target, agreement, subprotocol })
+}
+
+/// The native dialect. Credentials that come with the request have to be good; the client may do without.
+fn admit_native<'n>(node: &'n Node, request: &UpgradeRequest<'_>) -> Result<Admitted<'n>, Refused> {
+    let agreement = deflate::negotiate(&node.compression, request.extensions())
+        .map_err(|error| Refused::new(HandshakeOutcome::Malformed, 400, error.to_string()))?;
+    let subprotocol = handshake::choose_subprotocol(request.subprotocols(), &[NATIVE_SUBPROTOCOL])
+        .map(|_| NATIVE_SUBPROTOCOL);
+    let token = bearer(request).or_else(|| query_token(node, request.query()));
+    if let Some(token) = &token {
+        let judged = node.clients.check_at_the_door(token, node.broker.clock.now());
+        judged.map_err(|error| Refused::new(HandshakeOutcome::Unauthorized, 401, error.message))?;
+    }
+    let target = Target::Native(token.map(Into::into));
+    Ok(Admitted { route: NATIVE_ROUTE, target, agreement, subprotocol })
+}
+
+/// The token of `Authorization: Bearer` (RFC 6750, section 2.1).
+fn bearer(request: &UpgradeRequest<'_>) -> Option<String> {
+    let (scheme, token) = std::str::from_utf8(request.authorization()?).ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+}
+
+/// The token of the query parameter that the configuration names, if it names one.
+fn query_token(node: &Node, query: Option<&str>) -> Option<String> {
+    let name = node.query_parameter.as_deref()?;
+    let (_, token) = form_urlencoded::parse(query?.as_bytes()).find(|(key, _)| key == name)?;
+    Some(token.into_owned())
 }
 
 fn check_door(node: &Node, door: Option<HandshakeOutcome>) -> Result<(), Refused> {

@@ -118,3 +118,13 @@ fn check_raw(raw: &[Raw], checks: &mut Checks<'_>) {
         }
     }
 }
+
+/// A path that a request can have, or none.
+pub(super) fn check_native_path(path: &String) -> Result<(), String> {
+    let is_path = path.starts_with('/')
+        && path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#{}%".contains(&byte));
+    match path.is_empty() || is_path {
+        true => Ok(()),
+        false => Err(format!("found {path:?}, expected a path such as /ws, or nothing")),
+    }
+}

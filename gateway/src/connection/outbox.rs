@@ -3,8 +3,12 @@
 //! Place in the data path: the last stop before the socket. It begins where a write stopped, often in the middle of a
 //! frame, and from then on everything for this client queues here until the socket takes it.
 
+pub(crate) mod shed;
+
 use tidegate_wire::frame;
 use tidegate_wire::pool::{BufferPool, PoolBuffer, PoolExhausted};
+
+use shed::{Mark, Marks, frame_len};
 
 /// Bytes waiting for a socket to become writable. Holds no buffer when nothing waits.
 #[derive(Debug, Default)]
@@ -14,6 +18,8 @@ pub(crate) struct Outbox {
     sent: usize,
     /// Where in the buffer a frame is known to begin.
     boundary: usize,
+    /// Frames that may be left out, if there are any.
+    marks: Option<Box<Marks>>,
 }
 
 impl Outbox {
@@ -48,6 +54,9 @@ impl Outbox {
                 if self.sent > buffer.len() / 2 {
                     let boundary = next_boundary(buffer, self.boundary, self.sent);
                     buffer.drain_front(self.sent);
+                    if let Some(marks) = &mut self.marks {
+                        marks.advance(self.sent);
+                    }
                     self.boundary = boundary - self.sent;
                     self.sent = 0;
                 }
@@ -58,10 +67,52 @@ impl Outbox {
                 let rest = &frames[taken..];
                 let mut buffer = pool.try_take(rest.len()).ok_or(PoolExhausted)?;
                 buffer.try_extend(rest)?;
-                *self = Self { buffer: Some(buffer), sent: 0, boundary };
+                *self = Self { buffer: Some(buffer), sent: 0, boundary, marks: None };
                 Ok(())
             }
         }
+    }
+
+    /// Notes that the frames pushed last may be left out if the client stays slow: one mark a frame. The first `taken` bytes
+    /// of them are with the socket, and with them each frame that they touch.
+    pub(crate) fn mark(&mut self, frames: &[u8], taken: usize, marks: &[Mark]) {
+        let Some(buffer) = &self.buffer else { return };
+        let (mut rest, mut marks) = (frames, marks);
+        while frames.len() - rest.len() < taken
+            && let Some(len) = frame_len(rest)
+        {
+            rest = &rest[len..];
+            marks = marks.get(1..).unwrap_or_default();
+        }
+        let at = buffer.len().saturating_sub(rest.len());
+        if !marks.is_empty() {
+            self.marks.get_or_insert_default().note(rest, at, marks);
+        }
+    }
+
+    /// Leaves out marked frames until no more than `target` bytes wait, if there are enough of them. The result is how
+    /// many messages were left out. `gap` writes the frame that tells of a channel's loss.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolExhausted`] if there was no room to tell; then the connection has to end.
+    pub(crate) fn shed(
+        &mut self,
+        target: usize,
+        gap: impl FnMut(&mut Vec<u8>, Mark),
+    ) -> Result<u64, PoolExhausted> {
+        let (Some(buffer), Some(marks)) = (&mut self.buffer, &mut self.marks) else { return Ok(0) };
+        if self.sent > 0 {
+            let boundary = next_boundary(buffer, self.boundary, self.sent);
+            buffer.drain_front(self.sent);
+            marks.advance(self.sent);
+            self.boundary = boundary - self.sent;
+            self.sent = 0;
+        }
+        let short = marks.shed(buffer, self.boundary, target, gap);
+        buffer.clear();
+        buffer.try_extend(&short.bytes)?;
+        Ok(short.dropped)
     }
 
     /// Notes that the socket took `bytes`; gives the buffer back when that was all.

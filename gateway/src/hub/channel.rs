@@ -7,7 +7,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::directory::ChannelEntry;
+use super::feed::Feed;
 use super::run::CompressedForms;
+use crate::connection::outbox::shed::Mark;
 
 /// A channel with at least one member on this worker.
 pub(crate) struct Channel {
@@ -15,6 +17,10 @@ pub(crate) struct Channel {
     members: Vec<Member>,
     /// The first run may have reached some members, the others none.
     backlog: VecDeque<Delivery>,
+    /// Subscribers that are being caught up: their sessions are handed what comes live.
+    gated: Vec<Member>,
+    /// The order of its publications, if it has a history.
+    pub(crate) feed: Option<Box<Feed>>,
 }
 
 /// One subscription of one connection.
@@ -41,11 +47,30 @@ pub(crate) struct Delivery {
     pub(crate) next: u32,
     pub(crate) end: u32,
     pub(crate) forms: CompressedForms,
+    /// One mark a frame, where frames may be left out for a slow reader; else none.
+    pub(crate) marks: Vec<Mark>,
 }
 
 impl Channel {
     pub(super) fn new(entry: Arc<ChannelEntry>) -> Self {
-        Self { entry, members: Vec::new(), backlog: VecDeque::new() }
+        Self { entry, members: Vec::new(), backlog: VecDeque::new(), gated: Vec::new(), feed: None }
+    }
+
+    /// Whether nobody listens.
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty() && self.gated.is_empty()
+    }
+
+    pub(crate) fn gated(&self) -> &[Member] {
+        &self.gated
+    }
+
+    pub(super) fn gate(&mut self, member: Member) {
+        self.gated.push(member);
+    }
+
+    pub(super) fn ungate(&mut self, member: Member) {
+        self.gated.retain(|&gated| gated != member);
     }
 
     /// Members in no order, except that those who joined after a run was published are behind those who get it.
@@ -109,6 +134,7 @@ impl Channel {
         match self.backlog.back_mut() {
             Some(last) if last.next == 0 && delivery.next == 0 && last.end == delivery.end => {
                 last.frames.extend_from_slice(&delivery.frames);
+                last.marks.extend_from_slice(&delivery.marks);
                 last.messages += delivery.messages;
                 false
             }
@@ -129,6 +155,7 @@ impl Channel {
             messages,
             frames: std::mem::take(&mut first.frames),
             forms: std::mem::take(&mut first.forms),
+            marks: std::mem::take(&mut first.marks),
         })
     }
 

@@ -9,37 +9,53 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Most workers of a node: their interest is a bit each.
 pub(crate) const WORKERS_MAX: usize = 64;
 
+/// Whose channels: those of different dialects have nothing in common, even by the same name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Realm {
+    /// Of the raw dialect: messages are opaque.
+    Raw,
+    /// Of the native dialect.
+    Native,
+}
+
 /// A channel that some worker of the node has members of.
 #[derive(Debug)]
 pub(crate) struct ChannelEntry {
+    pub(crate) realm: Realm,
     pub(crate) name: Arc<str>,
     /// A bit for each worker with members.
     interest: AtomicU64,
 }
 
 impl ChannelEntry {
+    /// Workers that have members now.
+    pub(crate) fn workers(&self) -> impl Iterator<Item = usize> + use<> {
+        let interest = self.interest.load(Ordering::Acquire);
+        (0..WORKERS_MAX).filter(move |worker| interest & (1 << worker) != 0)
+    }
+
     /// Workers other than `worker` that have members now.
     pub(crate) fn other_workers(&self, worker: usize) -> impl Iterator<Item = usize> + use<> {
-        let interest = self.interest.load(Ordering::Acquire) & !(1 << worker);
-        (0..WORKERS_MAX).filter(move |other| interest & (1 << other) != 0)
+        self.workers().filter(move |&other| other != worker)
     }
 }
 
 /// All channels of the node.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
-    channels: Mutex<HashMap<Arc<str>, Arc<ChannelEntry>>>,
+    realms: Mutex<[HashMap<Arc<str>, Arc<ChannelEntry>>; 2]>,
 }
 
 impl Directory {
     /// Notes that `worker` has members of `name` from now on.
-    pub(crate) fn join(&self, name: &str, worker: usize) -> Arc<ChannelEntry> {
-        let mut channels = self.lock();
+    pub(crate) fn join(&self, realm: Realm, name: &str, worker: usize) -> Arc<ChannelEntry> {
+        let channels = &mut self.lock()[realm as usize];
         let entry = match channels.get(name) {
             Some(entry) => Arc::clone(entry),
             None => {
                 let name: Arc<str> = name.into();
-                let entry = Arc::new(ChannelEntry { name: Arc::clone(&name), interest: AtomicU64::new(0) });
+                let entry =
+                    Arc::new(ChannelEntry { realm, name: Arc::clone(&name), interest: AtomicU64::new(0) });
                 channels.insert(name, Arc::clone(&entry));
                 entry
             }
@@ -50,20 +66,25 @@ impl Directory {
 
     /// Notes that `worker` has no members any more; forgets a channel that nobody has.
     pub(crate) fn leave(&self, entry: &ChannelEntry, worker: usize) {
-        let mut channels = self.lock();
+        let channels = &mut self.lock()[entry.realm as usize];
         let left = entry.interest.fetch_and(!(1 << worker), Ordering::AcqRel) & !(1 << worker);
         if left == 0 {
             channels.remove(&entry.name);
         }
     }
 
-    /// Channels with members anywhere on the node.
-    pub(crate) fn len(&self) -> usize {
-        self.lock().len()
+    /// The channel of this name, if it has members anywhere on the node.
+    pub(crate) fn find(&self, realm: Realm, name: &str) -> Option<Arc<ChannelEntry>> {
+        self.lock()[realm as usize].get(name).cloned()
     }
 
-    /// The map is consistent after each single operation, so a panic elsewhere does not spoil it.
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<ChannelEntry>>> {
-        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Channels with members anywhere on the node.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().iter().map(HashMap::len).sum()
+    }
+
+    /// Each map is consistent after each single operation, so a panic elsewhere does not spoil them.
+    fn lock(&self) -> MutexGuard<'_, [HashMap<Arc<str>, Arc<ChannelEntry>>; 2]> {
+        self.realms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,92 +6,171 @@
 use std::ops::Range;
 
 use tidegate_wire::deflate::{Deflate, SharedDeflater};
-use tidegate_wire::frame::{self, Header, OpCode};
+use tidegate_wire::frame::{self, HEADER_BYTES_MAX, Header, OpCode};
 
 use super::ChannelIndex;
+use crate::connection::outbox::shed::Mark;
 
-/// Frames of this turn and whom they are for.
+/// Objects that are ready together share a frame up to this length of it.
+const BATCH_BYTES_MAX: usize = 32 << 10;
+
+/// Messages of this turn and whom they are for.
 #[derive(Debug, Default)]
 pub(crate) struct Published {
-    frames: Vec<u8>,
+    bytes: Vec<u8>,
     runs: Vec<Run>,
+    marks: Vec<Mark>,
 }
 
-/// Frames that lie side by side and are for one channel.
+/// Messages that lie side by side and are for one channel.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Run {
     pub(crate) channel: ChannelIndex,
     pub(crate) bytes: Range<usize>,
     /// Messages in it.
     pub(crate) messages: u32,
+    /// One mark a frame, where frames may be left out for a slow reader; else none.
+    marks: Range<usize>,
+    form: Form,
+}
+
+/// What the bytes of a run are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Form {
+    /// Whole frames.
+    Frames,
+    /// Objects of the native dialect, joined by newlines: the payload of one text frame.
+    Objects,
 }
 
 impl Published {
     /// Encodes a message for all members of `channel`.
     pub(crate) fn push(&mut self, channel: ChannelIndex, opcode: OpCode, payload: &[u8]) {
-        let start = self.frames.len();
-        frame::append(&mut self.frames, opcode, payload);
-        self.extend_runs(channel, start);
-    }
-
-    fn extend_runs(&mut self, channel: ChannelIndex, start: usize) {
-        let end = self.frames.len();
+        let start = self.bytes.len();
+        frame::append(&mut self.bytes, opcode, payload);
         match self.runs.last_mut() {
-            Some(last) if last.channel == channel => {
-                last.bytes.end = end;
+            Some(last) if last.channel == channel && last.form == Form::Frames => {
+                last.bytes.end = self.bytes.len();
                 last.messages += 1;
             }
-            _ => self.runs.push(Run { channel, bytes: start..end, messages: 1 }),
+            _ => self.add_run(channel, start, Form::Frames),
         }
+    }
+
+    /// Adds an object of the native dialect for all members of `channel`; `append` writes it. Objects that come one after
+    /// the other share a frame, unless they are marked.
+    pub(crate) fn push_object(
+        &mut self,
+        channel: ChannelIndex,
+        mark: Option<Mark>,
+        append: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let joins = mark.is_none()
+            && self.runs.last().is_some_and(|run| {
+                run.channel == channel
+                    && run.form == Form::Objects
+                    && run.marks.is_empty()
+                    && run.bytes.len() < BATCH_BYTES_MAX
+            });
+        if joins {
+            self.bytes.push(b'\n');
+        }
+        let start = self.bytes.len();
+        append(&mut self.bytes);
+        match self.runs.last_mut() {
+            Some(run) if joins => {
+                run.bytes.end = self.bytes.len();
+                run.messages += 1;
+            }
+            _ => self.add_run(channel, start, Form::Objects),
+        }
+        if let (Some(mark), Some(run)) = (mark, self.runs.last_mut()) {
+            self.marks.push(mark);
+            run.marks.end = self.marks.len();
+        }
+    }
+
+    fn add_run(&mut self, channel: ChannelIndex, start: usize, form: Form) {
+        let marks = self.marks.len()..self.marks.len();
+        self.runs.push(Run { channel, bytes: start..self.bytes.len(), messages: 1, marks, form });
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }
 
-    /// Bytes of this turn's frames.
+    /// Bytes of this turn's messages.
     pub(crate) fn len(&self) -> usize {
-        self.frames.len()
-    }
-
-    pub(crate) fn frames(&self) -> &[u8] {
-        &self.frames
+        self.bytes.len()
     }
 
     pub(crate) fn runs(&self) -> &[Run] {
         &self.runs
     }
 
-    /// Makes one run of each channel's runs. Channels that were published to in turns are copied together once, here,
-    /// instead of written apart to each member.
-    pub(crate) fn join_runs(&mut self) {
-        if self.runs.len() < 2 {
+    /// What is to be sent for a run; before [`Published::seal`] not always whole frames.
+    pub(crate) fn frames(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The marks of a run.
+    pub(crate) fn marks(&self, run: &Run) -> &[Mark] {
+        &self.marks[run.marks.clone()]
+    }
+
+    /// Makes one run of whole frames of each channel's runs. Channels that were published to in turns are copied together
+    /// once, here, instead of written apart to each member.
+    pub(crate) fn seal(&mut self) {
+        if let [run] = &self.runs[..]
+            && run.form == Form::Frames
+        {
             return;
         }
         // Stable: messages of one channel stay in the order in which they came.
         self.runs.sort_by_key(|run| run.channel);
-        let mut joined: Vec<Run> = Vec::with_capacity(self.runs.len());
+        let mut sealed: Vec<Run> = Vec::with_capacity(self.runs.len());
         for group in self.runs.chunk_by(|a, b| a.channel == b.channel) {
-            let [run] = group else {
-                let start = self.frames.len();
-                for run in group {
-                    self.frames.extend_from_within(run.bytes.clone());
-                }
-                let messages = group.iter().map(|run| run.messages).sum();
-                joined.push(Run { channel: group[0].channel, bytes: start..self.frames.len(), messages });
+            if let [run] = group
+                && run.form == Form::Frames
+            {
+                sealed.push(run.clone());
                 continue;
-            };
-            joined.push(run.clone());
+            }
+            let (start, first_mark) = (self.bytes.len(), self.marks.len());
+            for run in group {
+                if run.form == Form::Objects {
+                    append_header(&mut self.bytes, run.bytes.len());
+                }
+                self.bytes.extend_from_within(run.bytes.clone());
+                self.marks.extend_from_within(run.marks.clone());
+            }
+            sealed.push(Run {
+                channel: group[0].channel,
+                bytes: start..self.bytes.len(),
+                messages: group.iter().map(|run| run.messages).sum(),
+                marks: first_mark..self.marks.len(),
+                form: Form::Frames,
+            });
         }
-        self.runs = joined;
+        self.runs = sealed;
     }
 
     /// Forgets everything, keeping up to `keep_bytes` of memory for the next turn.
     pub(crate) fn clear(&mut self, keep_bytes: usize) {
-        self.frames.clear();
-        self.frames.shrink_to(keep_bytes);
+        self.bytes.clear();
+        self.bytes.shrink_to(keep_bytes);
         self.runs.clear();
+        self.marks.clear();
     }
+}
+
+/// Begins an unmasked text frame.
+fn append_header(out: &mut Vec<u8>, payload_len: usize) {
+    let header =
+        Header { fin: true, rsv1: false, opcode: OpCode::Text, mask: None, payload_len: payload_len as u64 };
+    let mut encoded = [0; HEADER_BYTES_MAX];
+    let len = header.encode(&mut encoded);
+    out.extend_from_slice(&encoded[..len]);
 }
 
 /// A run as receivers with permessage-deflate get it, one form a window size.
@@ -186,6 +265,7 @@ fn header_len(frame_len: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connection::outbox::shed::Shed;
 
     fn text(payload: &[u8]) -> Vec<u8> {
         let mut frame = Vec::new();
@@ -199,10 +279,41 @@ mod tests {
         published.push(3, OpCode::Text, b"a");
         published.push(3, OpCode::Text, b"b");
         published.push(4, OpCode::Text, b"c");
-        assert_eq!(
-            published.runs(),
-            [Run { channel: 3, bytes: 0..6, messages: 2 }, Run { channel: 4, bytes: 6..9, messages: 1 },]
-        );
+        let runs: Vec<_> =
+            published.runs().iter().map(|run| (run.channel, run.bytes.clone(), run.messages)).collect();
+        assert_eq!(runs, [(3, 0..6, 2), (4, 6..9, 1)]);
+    }
+
+    #[test]
+    fn objects_that_are_ready_together_share_a_frame_until_it_is_long() {
+        let mut published = Published::default();
+        let long = format!("{{\"{}\":1}}", "x".repeat(BATCH_BYTES_MAX));
+        for (channel, object) in [(1, "{1}"), (1, "{2}"), (2, "{x}"), (1, &long), (1, "{3}"), (1, "{4}")] {
+            published.push_object(channel, None, |out| out.extend_from_slice(object.as_bytes()));
+        }
+        published.seal();
+        let runs: Vec<_> = published
+            .runs()
+            .iter()
+            .map(|run| (run.channel, run.messages, published.frames()[run.bytes.clone()].to_vec()))
+            .collect();
+        let first = [text(b"{1}\n{2}"), text(long.as_bytes()), text(b"{3}\n{4}")].concat();
+        assert_eq!(runs, [(1, 5, first), (2, 1, text(b"{x}"))]);
+    }
+
+    #[test]
+    fn marked_objects_have_a_frame_and_a_mark_each() {
+        let mut published = Published::default();
+        let mark = |offset| Mark { channel: 1, policy: Shed::Oldest, offset, key: 0 };
+        for offset in [1, 2] {
+            published.push_object(1, Some(mark(offset)), |out| out.extend_from_slice(b"{}"));
+            published.push_object(2, None, |out| out.extend_from_slice(b"{}"));
+        }
+        published.seal();
+        let [first, second] = published.runs() else { panic!("two channels") };
+        assert_eq!(published.frames()[first.bytes.clone()], [text(b"{}"), text(b"{}")].concat());
+        assert_eq!(published.marks(first), [mark(1), mark(2)]);
+        assert_eq!(published.marks(second), []);
     }
 
     #[test]
@@ -211,7 +322,7 @@ mod tests {
         for (channel, payload) in [(2, b"a"), (1, b"x"), (2, b"b"), (1, b"y")] {
             published.push(channel, OpCode::Text, payload);
         }
-        published.join_runs();
+        published.seal();
         let runs: Vec<_> = published
             .runs()
             .iter()

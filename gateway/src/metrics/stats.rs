@@ -6,9 +6,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tidegate_protocol::cause::CloseCause;
 use tidegate_wire::decode::State;
 
-use crate::ending::{CloseCause, HandshakeOutcome, Stage};
+use crate::ending::{HandshakeOutcome, Stage};
 
 /// A number with one writer and any readers: a counter or a gauge.
 #[derive(Debug, Default)]
@@ -122,6 +123,13 @@ pub(crate) struct WorkerStats {
     /// Times a client that does not read its echoes was no longer read.
     pub(crate) reads_paused: Single,
 
+    /// Messages left out for slow readers of channels that allow it.
+    pub(crate) messages_shed: Single,
+    /// Publications that came more than once.
+    pub(crate) publications_duplicate: Single,
+    /// Times that missing publications were read from history.
+    pub(crate) gaps_repaired: Single,
+
     pub(crate) outbox_bytes: Single,
     pub(crate) pool_in_use_bytes: Single,
     pub(crate) pool_free_bytes: Single,
@@ -157,6 +165,9 @@ impl WorkerStats {
             message_bytes_out: Single::default(),
             pings_sent: Single::default(),
             reads_paused: Single::default(),
+            messages_shed: Single::default(),
+            publications_duplicate: Single::default(),
+            gaps_repaired: Single::default(),
             outbox_bytes: Single::default(),
             pool_in_use_bytes: Single::default(),
             pool_free_bytes: Single::default(),

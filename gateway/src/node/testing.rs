@@ -1,9 +1,10 @@
 //! Nodes for tests.
 
 use std::ffi::OsString;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use tidegate_service::config::{Startup, load};
+use tokio::runtime::{Handle, Runtime};
 
 use super::Node;
 use crate::config::Config;
@@ -17,5 +18,13 @@ pub(crate) fn node(workers: usize, settings: &[&str]) -> Arc<Node> {
     };
     let pages = Pages { demo_page: false, upgrade_only: Vec::new() };
     let (door, _server) = HttpServer::new(pages, 1, HttpDeadlines::default());
-    Arc::new(Node::new(&loaded.config, workers, None, door).unwrap())
+    Arc::new(Node::new(&loaded.config, workers, None, door, runtime()).unwrap())
+}
+
+/// One runtime for all tests of this process; none of them waits for what runs on it.
+fn runtime() -> Handle {
+    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+    });
+    RUNTIME.handle().clone()
 }

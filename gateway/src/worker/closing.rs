@@ -2,29 +2,33 @@
 
 use std::io;
 
+use tidegate_protocol::cause::{Attention, CloseCause};
 use tidegate_wire::close::{self, CloseCode};
 
 use super::{FAREWELLS_A_TURN, Worker};
 use crate::connection::{Connection, Endpoint, Farewell, Phase};
-use crate::ending::{Attention, CloseCause, HandshakeOutcome};
-use crate::hub::Moved;
+use crate::ending::HandshakeOutcome;
+use crate::hub::Membership;
 use crate::metrics::stats::Single;
+use crate::native::Place;
 use crate::net::tls::TlsFailure;
 
 impl Worker {
     /// Ends an open connection from our side with the cause's own code and reason.
     pub(super) fn end(&mut self, slot: usize, cause: CloseCause) {
         let row = cause.row();
-        self.end_with(slot, cause, row.code, row.reason);
+        let is_native = matches!(self.connections[slot].phase, Phase::Open(Endpoint::Native(_)));
+        let code = if is_native { row.native_code } else { row.raw_code };
+        self.end_with(slot, cause, code.map(CloseCode::new), row.reason);
     }
 
     /// Ends an open connection from our side: a close frame goes out behind what the socket has already begun to take,
     /// and what the client sends is read until it answers or `limits.close_timeout` has passed.
     pub(super) fn end_with(&mut self, slot: usize, cause: CloseCause, code: Option<CloseCode>, reason: &str) {
-        if cause == CloseCause::Shutdown
-            && let Phase::Open(Endpoint::Channel(membership)) = self.connections[slot].phase
-        {
-            self.deliver_rest(membership, slot);
+        if cause == CloseCause::Shutdown {
+            for membership in self.memberships(slot) {
+                self.deliver_rest(membership, slot);
+            }
         }
         self.account(slot, cause, reason);
         let farewell = match cause {
@@ -176,14 +180,22 @@ impl Worker {
         self.stats.connection_durations[cause as usize].observe(life);
         self.open_gauge(slot).sub(1);
         log(connection, cause, detail, life);
-        if let Phase::Open(Endpoint::Channel(membership)) = connection.phase {
-            for Moved { member, position } in self.hub.leave(membership) {
-                if let Phase::Open(Endpoint::Channel(moved)) =
-                    &mut self.connections[member.connection as usize].phase
-                {
-                    moved.position = position;
-                }
+        match &mut self.connections[slot].phase {
+            Phase::Open(Endpoint::Channel(membership)) => {
+                let membership = *membership;
+                self.leave(slot, 0, Place::Live(membership));
             }
+            Phase::Open(Endpoint::Native(_)) => self.let_go(slot, cause),
+            Phase::Open(Endpoint::Echo) | Phase::Handshaking(_) | Phase::Closing(_) => {}
+        }
+    }
+
+    /// The channels that an open connection is a member of.
+    fn memberships(&self, slot: usize) -> Vec<Membership> {
+        match &self.connections[slot].phase {
+            Phase::Open(Endpoint::Channel(membership)) => vec![*membership],
+            Phase::Open(Endpoint::Native(client)) => client.memberships().collect(),
+            Phase::Open(Endpoint::Echo) | Phase::Handshaking(_) | Phase::Closing(_) => Vec::new(),
         }
     }
 

@@ -39,6 +39,9 @@ impl Driver {
     ///
     /// When polling fails for another reason than a signal: the worker cannot go on.
     pub(crate) fn run(self, index: usize, node: Arc<Node>) -> io::Result<()> {
+        // What a worker begins and cannot finish at once, such as a timer, belongs to the runtime.
+        let runtime = node.runtime.clone();
+        let _runtime = runtime.enter();
         let (mut poll, mut worker) = self.into_worker(index, node)?;
         let mut events = Events::with_capacity(TURN);
         while !worker.is_finished() {

@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
+use tidegate_protocol::cause::CloseCause;
 use tidegate_wire::close::{self, CloseCode};
 use tidegate_wire::decode::{DecodeError, Decoded, Event};
 use tidegate_wire::frame::{self, HEADER_BYTES_MAX, Header, OpCode};
 
 use super::{More, PUBLISHED_BYTES_MAX, SCRATCH_KEPT_BYTES, Worker};
 use crate::connection::{Connection, Endpoint, Io, Phase, Reading, SendError};
-use crate::ending::CloseCause;
 
 /// Replies to one read that are held back for one write; more go out in the middle of it.
 const REPLIES_BYTES_MAX: usize = 256 << 10;
@@ -27,6 +27,9 @@ enum Stop {
 impl Worker {
     /// Decodes what lies in this part of the input buffer and sends the answers with one write.
     pub(super) fn handle_frames(&mut self, slot: usize, mut input: Range<usize>) {
+        if matches!(self.connections[slot].phase, Phase::Open(Endpoint::Native(_))) {
+            return self.handle_native_frames(slot, input);
+        }
         loop {
             self.replies.clear();
             let (stop, framed) = self.decode(slot, &mut input);
@@ -65,7 +68,14 @@ impl Worker {
     /// echo needs no copy, since our header is shorter than the client's.
     fn decode(&mut self, slot: usize, input: &mut Range<usize>) -> (Stop, Option<Range<usize>>) {
         let connection = &mut self.connections[slot];
-        let Phase::Open(endpoint) = connection.phase else { return (Stop::Drained, None) };
+        let endpoint = match &connection.phase {
+            Phase::Open(Endpoint::Echo) => None,
+            Phase::Open(Endpoint::Channel(membership)) => Some(membership.channel),
+            Phase::Open(Endpoint::Native(_)) | Phase::Handshaking(_) | Phase::Closing(_) => {
+                return (Stop::Drained, None);
+            }
+        };
+        let Some(shared) = &mut self.decode else { return (Stop::Drained, None) };
         let buffer = self.input.as_ptr_range();
         let mut framed: Option<Range<usize>> = None;
         let (mut messages, mut bytes) = (0, 0);
@@ -80,7 +90,7 @@ impl Worker {
                 self.replies.extend_from_slice(&self.input[framed]);
             }
             let Decoded { consumed, event } =
-                match connection.decoder.decode(&mut self.decode, &mut self.input[input.clone()]) {
+                match connection.decoder.decode(shared, &mut self.input[input.clone()]) {
                     Ok(decoded) => decoded,
                     Err(error) => break Stop::Broken(error),
                 };
@@ -92,10 +102,8 @@ impl Worker {
                     bytes += message.payload.len() as u64;
                     let opcode = message.kind.opcode();
                     match endpoint {
-                        Endpoint::Channel(member) => {
-                            self.published.push(member.channel, opcode, message.payload)
-                        }
-                        Endpoint::Echo => match &mut connection.deflate {
+                        Some(channel) => self.published.push(channel, opcode, message.payload),
+                        None => match &mut connection.deflate {
                             Some(deflate) => match deflate.compress(&mut self.deflater, message.payload) {
                                 Some(deflated) => {
                                     frame::append_compressed(&mut self.replies, opcode, deflated);
@@ -127,7 +135,7 @@ impl Worker {
         if messages > 0 {
             self.stats.messages_in.add(messages);
             self.stats.message_bytes_in.add(bytes);
-            if matches!(endpoint, Endpoint::Echo) {
+            if endpoint.is_none() {
                 self.stats.messages_out.add(messages);
                 self.stats.message_bytes_out.add(bytes);
             }
@@ -178,7 +186,7 @@ impl Worker {
             return true;
         }
         match connection.phase {
-            Phase::Open(Endpoint::Channel(_)) => {
+            Phase::Open(Endpoint::Channel(_) | Endpoint::Native(_)) => {
                 self.end(slot, CloseCause::SlowConsumer);
                 false
             }
@@ -198,11 +206,15 @@ impl Worker {
     /// Whether a client may not be read now: what it might publish has no room, on another worker or on this one.
     pub(super) fn must_wait(&self, slot: usize) -> bool {
         self.is_congested()
-            || self.hub.is_full() && matches!(self.connections[slot].phase, Phase::Open(Endpoint::Channel(_)))
+            || self.hub.is_full()
+                && matches!(
+                    self.connections[slot].phase,
+                    Phase::Open(Endpoint::Channel(_) | Endpoint::Native(_))
+                )
     }
 
     /// Keeps input that may not be handled before the client has read its answers, or the other workers their parcels.
-    fn stash(&mut self, slot: usize, input: Range<usize>, come_back: bool) {
+    pub(super) fn stash(&mut self, slot: usize, input: Range<usize>, come_back: bool) {
         if input.is_empty() {
             return;
         }
@@ -236,7 +248,8 @@ impl Worker {
         }
         loop {
             let connection: &mut Connection = &mut self.connections[slot];
-            match connection.decoder.decode(&mut self.decode, &mut self.input[input.clone()]) {
+            let Some(shared) = &mut self.decode else { return };
+            match connection.decoder.decode(shared, &mut self.input[input.clone()]) {
                 Ok(Decoded { event: Some(Event::Close(_)), .. }) | Err(_) => return self.remove(slot),
                 Ok(Decoded { event: None, .. }) => return self.count_parser_state(slot),
                 Ok(Decoded { consumed, event: Some(_) }) => input.start += consumed,
@@ -244,9 +257,9 @@ impl Worker {
         }
     }
 
-    fn end_by_error(&mut self, slot: usize, error: &DecodeError) {
+    pub(super) fn end_by_error(&mut self, slot: usize, error: &DecodeError) {
         let code: CloseCode = error.close_code();
-        self.end_with(slot, CloseCause::of_decode(code), Some(code), &error.to_string());
+        self.end_with(slot, CloseCause::of_decode(code.value()), Some(code), &error.to_string());
     }
 }
 

@@ -13,6 +13,8 @@ use crate::connection::{Endpoint, Farewell, PartialRequest, Phase};
 use crate::ending::{HandshakeOutcome, Stage};
 use crate::http::Handover;
 use crate::hub::Member;
+use crate::hub::directory::Realm;
+use crate::native::NativeClient;
 use crate::net::proxy_protocol::{self, Progress, ProxyError};
 use crate::net::transport::Transport;
 
@@ -184,7 +186,11 @@ impl Worker {
             Target::Echo => Endpoint::Echo,
             Target::Channel(name) => {
                 let member = Member { connection: slot_index(slot), subscription: 0 };
-                Endpoint::Channel(self.hub.join(name, member))
+                Endpoint::Channel(self.hub.join(Realm::Raw, name, member))
+            }
+            Target::Native(token) => {
+                let client = NativeClient::new(token.clone(), self.now_unix, &self.node.session_policy);
+                Endpoint::Native(Box::new(client))
             }
         };
         let connection = &mut self.connections[slot];
@@ -203,6 +209,7 @@ impl Worker {
             .handshake_durations
             .observe(self.turn_began.saturating_duration_since(connection.accepted_at));
         connection.accepted_at = self.turn_began;
+        self.schedule_session(slot);
         if !self.send_replies(slot) {
             return;
         }

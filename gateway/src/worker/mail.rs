@@ -2,15 +2,23 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
-use mio::Waker;
 use mio::net::TcpStream;
+use mio::{Token, Waker};
+use tidegate_cluster::Fence;
+use tidegate_protocol::cause::CloseCause;
+use tidegate_protocol::channel::ChannelName;
+use tidegate_protocol::error::ErrorBody;
+use tidegate_protocol::position::Position;
 use tokio::sync::oneshot;
 
+use super::native::Answer;
 use super::snapshot::ConnectionView;
+use crate::broker::CaughtUp;
+use crate::connection::outbox::shed::Mark;
 use crate::hub::directory::ChannelEntry;
 
 /// Letters that may wait for a worker. A sender that finds the box full keeps its letter and comes back.
@@ -22,6 +30,14 @@ pub(crate) enum Mail {
     Adopt(TcpStream, SocketAddr),
     /// What another worker's clients published in one turn.
     Parcel(Parcel),
+    /// Something published to a channel of the native dialect, from this node or another.
+    Publication(Arc<ChannelEntry>, Arc<Publication>),
+    /// What a connection's session asked the outside for.
+    Answer(Token, Box<Answer>),
+    /// What a channel missed, as history has it.
+    Repair(Arc<ChannelEntry>, Box<Result<CaughtUp, ErrorBody>>),
+    /// What the outside wants of a connection's session.
+    Order(Token, Order),
     /// Stop accepting and send every client away.
     Drain,
     /// Drop what is left and end.
@@ -29,6 +45,34 @@ pub(crate) enum Mail {
     /// Describe up to `limit` connections.
     Describe { limit: usize, reply: oneshot::Sender<Vec<ConnectionView>> },
 }
+
+/// One object for the subscribers of a channel.
+#[derive(Debug)]
+pub(crate) struct Publication {
+    /// Its place in the channel's history, if it has one.
+    pub(crate) position: Option<Position>,
+    /// What its `conflate` value is known by; 0: it has none.
+    pub(crate) conflate: u64,
+    pub(crate) object: Arc<[u8]>,
+}
+
+/// Something that a session is told from outside its connection.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// An object to pass on to the client.
+    Deliver(Arc<[u8]>),
+    Subscribe(ChannelName),
+    Unsubscribe(ChannelName),
+    /// The session belongs to another connection, or is wanted no more. Means only a connection that owns it under a
+    /// fence below this one, if one is given.
+    Close {
+        cause: CloseCause,
+        below: Option<Fence>,
+    },
+}
+
+/// The mailboxes of all workers of a node; filled once, before the first of them runs.
+pub(crate) type SharedPosts = Arc<OnceLock<Vec<Post>>>;
 
 /// Encoded frames for channels that the receiving worker has members of.
 #[derive(Clone)]
@@ -43,6 +87,8 @@ pub(crate) struct ParcelRun {
     pub(crate) channel: Arc<ChannelEntry>,
     pub(crate) bytes: Range<usize>,
     pub(crate) messages: u32,
+    /// One mark a frame, where frames may be left out for a slow reader; their channel is the sender's.
+    pub(crate) marks: Box<[Mark]>,
 }
 
 /// The sending end of a worker's mailbox.

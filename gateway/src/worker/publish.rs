@@ -2,17 +2,32 @@
 
 use std::sync::Arc;
 
+use tidegate_protocol::cause::CloseCause;
+use tidegate_protocol::event::Gap;
+use tidegate_protocol::position::Position;
+use tidegate_wire::pool::PoolExhausted;
+
 use super::mail::{Mail, Parcel, ParcelRun};
 use super::{SCRATCH_KEPT_BYTES, Worker};
+use crate::connection::outbox::shed::Mark;
 use crate::connection::{Connection, Io, SendError};
-use crate::ending::CloseCause;
 use crate::hub::run::{CompressedForms, Published, append_with_window};
-use crate::hub::{ChannelIndex, Delivery, Member, Membership};
+use crate::hub::{ChannelIndex, Delivery, Hub, Member, Membership};
+use crate::metrics::stats::WorkerStats;
 
 /// Deliveries of one turn, so that the other sockets are looked at every few milliseconds; a long run counts as several.
 pub(super) const DELIVERY_UNITS_A_TURN: usize = 512;
 /// Writing so many bytes more takes about as long as another write.
 const BYTES_A_DELIVERY_UNIT: usize = 4096;
+
+/// Whole frames that lie side by side.
+#[derive(Clone, Copy)]
+struct Frames<'f> {
+    bytes: &'f [u8],
+    messages: u32,
+    /// One mark a frame, where frames may be left out for a slow reader; else none.
+    marks: &'f [Mark],
+}
 
 impl Worker {
     /// Sends out what was published since the last time, as far as this turn's share of deliveries goes.
@@ -24,12 +39,14 @@ impl Worker {
             return;
         }
         let mut published = std::mem::take(&mut self.published);
-        published.join_runs();
+        published.seal();
         if self.lanes.len() > 1 {
             self.post_parcels(&published);
         }
         for run in published.runs() {
-            self.deliver(run.channel, &published.frames()[run.bytes.clone()], run.messages);
+            let bytes = &published.frames()[run.bytes.clone()];
+            let marks = published.marks(run);
+            self.deliver(run.channel, Frames { bytes, messages: run.messages, marks });
         }
         published.clear(SCRATCH_KEPT_BYTES);
         // Nothing publishes while publications are delivered, so what was taken is what is put back.
@@ -40,8 +57,10 @@ impl Worker {
     pub(super) fn deliver_parcel(&mut self, parcel: &Parcel) {
         for run in &parcel.runs {
             // The last member may have left while the parcel was on its way.
-            if let Some(channel) = self.hub.find(&run.channel.name) {
-                self.deliver(channel, &parcel.frames[run.bytes.clone()], run.messages);
+            if let Some(channel) = self.hub.find(run.channel.realm, &run.channel.name) {
+                let marks: Vec<_> = run.marks.iter().map(|mark| Mark { channel, ..*mark }).collect();
+                let bytes = &parcel.frames[run.bytes.clone()];
+                self.deliver(channel, Frames { bytes, messages: run.messages, marks: &marks });
             }
         }
     }
@@ -52,14 +71,9 @@ impl Worker {
         while self.delivery_units > 0
             && let Some((channel, mut delivery)) = self.hub.take_busy()
         {
-            let ending = self.send_part(
-                channel,
-                &delivery.frames,
-                delivery.messages,
-                &mut delivery.next,
-                delivery.end,
-                &mut delivery.forms,
-            );
+            let Delivery { frames, messages, next, end, forms, marks } = &mut delivery;
+            let run = Frames { bytes: frames, messages: *messages, marks };
+            let ending = self.send_part(channel, run, next, *end, forms);
             self.hub.put_back(channel, delivery);
             self.end_all(ending);
         }
@@ -67,18 +81,20 @@ impl Worker {
 
     /// Sends whole frames to every member of a channel, or begins to: behind a backlog, or beyond this turn's share,
     /// they become a part of it.
-    fn deliver(&mut self, channel: ChannelIndex, frames: &[u8], messages: u32) {
+    fn deliver(&mut self, channel: ChannelIndex, run: Frames<'_>) {
         let Some(entry) = self.hub.channel(channel) else { return };
         let end = u32::try_from(entry.members().len()).expect("members are connections, which a u32 counts");
         let mut next = 0;
         let mut forms = std::mem::take(&mut self.forms);
         let mut ending = Vec::new();
         if entry.backlog_runs() == 0 {
-            ending = self.send_part(channel, frames, messages, &mut next, end, &mut forms);
+            ending = self.send_part(channel, run, &mut next, end, &mut forms);
         }
         if next < end {
             let forms = std::mem::take(&mut forms);
-            self.hub.keep(channel, Delivery { frames: frames.to_vec(), messages, next, end, forms });
+            let (frames, marks) = (run.bytes.to_vec(), run.marks.to_vec());
+            let messages = run.messages;
+            self.hub.keep(channel, Delivery { frames, messages, next, end, forms, marks });
         }
         forms.clear();
         self.forms = forms;
@@ -90,14 +106,13 @@ impl Worker {
     fn send_part(
         &mut self,
         channel: ChannelIndex,
-        frames: &[u8],
-        messages: u32,
+        run: Frames<'_>,
         next: &mut u32,
         end: u32,
         forms: &mut CompressedForms,
     ) -> Vec<(u32, CloseCause)> {
         let Some(channel) = self.hub.channel(channel) else { return Vec::new() };
-        let units = 1 + frames.len() / BYTES_A_DELIVERY_UNIT;
+        let units = 1 + run.bytes.len() / BYTES_A_DELIVERY_UNIT;
         let most = u32::try_from(self.delivery_units.div_ceil(units)).unwrap_or(u32::MAX);
         let until = end.min(next.saturating_add(most));
         let members = &channel.members()[*next as usize..until as usize];
@@ -113,15 +128,16 @@ impl Worker {
             let slot = member as usize;
             let connection: &mut Connection = &mut self.connections[slot];
             let sent = match &mut connection.deflate {
-                None => connection.send(&io, slot, frames),
+                None => connection.send_marked(&io, slot, run.bytes, run.marks),
                 Some(deflate) => match deflate.shares() {
                     Some(bits) => {
-                        let form = forms.form(frames, bits, threshold, &mut self.deflater);
-                        connection.send(&io, slot, form)
+                        let form = forms.form(run.bytes, bits, threshold, &mut self.deflater);
+                        connection.send_marked(&io, slot, form, run.marks)
                     }
+                    // What its own window has seen cannot be left out: it has no marks.
                     None => {
                         self.windowed.clear();
-                        append_with_window(frames, deflate, &mut self.deflater, &mut self.windowed);
+                        append_with_window(run.bytes, deflate, &mut self.deflater, &mut self.windowed);
                         connection.send(&io, slot, &self.windowed)
                     }
                 },
@@ -131,14 +147,20 @@ impl Worker {
                 Ok(()) if connection.outbox.len() <= outbox_bytes_max => {
                     connection.schedule(&mut self.wheel, slot, stalled_at);
                 }
+                Ok(()) if !run.marks.is_empty() => {
+                    match shed(connection, &self.hub, &self.stats, outbox_bytes_max) {
+                        Ok(()) => connection.schedule(&mut self.wheel, slot, stalled_at),
+                        Err(PoolExhausted) => ending.push((member, CloseCause::SlowConsumer)),
+                    }
+                }
                 Ok(()) => ending.push((member, CloseCause::SlowConsumer)),
                 Err(SendError::Socket) => ending.push((member, CloseCause::ConnectionLost)),
                 Err(SendError::PoolExhausted) => ending.push((member, CloseCause::SlowConsumer)),
             }
         }
         let deliveries = members.len() as u64;
-        self.stats.messages_out.add(deliveries * u64::from(messages));
-        self.stats.message_bytes_out.add(deliveries * frames.len() as u64);
+        self.stats.messages_out.add(deliveries * u64::from(run.messages));
+        self.stats.message_bytes_out.add(deliveries * run.bytes.len() as u64);
         ending
     }
 
@@ -193,6 +215,7 @@ impl Worker {
                     channel: Arc::clone(&channel.entry),
                     bytes: run.bytes.clone(),
                     messages: run.messages,
+                    marks: published.marks(run).into(),
                 });
             }
         }
@@ -226,4 +249,24 @@ impl Worker {
     pub(super) fn is_congested(&self) -> bool {
         self.lanes.iter().any(|lane| !lane.is_empty())
     }
+}
+
+/// Leaves out what a slow reader's channels allow, down to half of what may wait, so that it is not done for each message.
+fn shed(
+    connection: &mut Connection,
+    hub: &Hub,
+    stats: &WorkerStats,
+    outbox_bytes_max: usize,
+) -> Result<(), PoolExhausted> {
+    let before = connection.outbox.len();
+    let dropped = connection.outbox.shed(outbox_bytes_max / 2, |out, lost| {
+        let Some(channel) = hub.channel(lost.channel) else { return };
+        let position = channel.feed.as_ref().map(|feed| Position { offset: lost.offset, ..feed.head() });
+        Worker::append_gap(out, &Gap { channel: (&*channel.entry.name).into(), position });
+    })?;
+    stats.messages_shed.add(dropped);
+    let after = connection.outbox.len();
+    stats.outbox_bytes.sub(before as u64);
+    stats.outbox_bytes.add(after as u64);
+    if after > outbox_bytes_max { Err(PoolExhausted) } else { Ok(()) }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Worker;
 use super::wheel::start_of;
-use crate::connection::{Connection, Endpoint, Phase};
+use crate::connection::{Connection, Phase};
 
 /// One connection, described.
 #[derive(Debug, Serialize)]
@@ -34,7 +34,7 @@ impl Worker {
     fn view(&self, connection: &Connection, now: Instant) -> ConnectionView {
         let (state, step) = match &connection.phase {
             Phase::Handshaking(handshake) => ("new", handshake.stage.name()),
-            Phase::Open(Endpoint::Echo | Endpoint::Channel(_)) => ("open", connection.decoder.state().name()),
+            Phase::Open(_) => ("open", connection.decoder.state().name()),
             Phase::Closing(_) => ("closing", connection.decoder.state().name()),
         };
         let age = now.saturating_duration_since(connection.accepted_at);

@@ -45,6 +45,8 @@ impl Rig {
 
     /// Turns one worker until `done` says so.
     fn turn_until(&mut self, worker: usize, mut done: impl FnMut(&Worker) -> bool) {
+        let runtime = self.node.runtime.clone();
+        let _runtime = runtime.enter();
         let (poll, worker) = &mut self.workers[worker];
         let mut events = Events::with_capacity(TURN);
         for _ in 0..10_000 {

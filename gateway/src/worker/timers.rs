@@ -1,18 +1,22 @@
 //! Many times a second: whose handshake, frame, outbox, ping or farewell has taken too long.
 
+use tidegate_protocol::cause::CloseCause;
+use tidegate_protocol::time::Millis;
 use tidegate_wire::decode::State;
 use tidegate_wire::frame::{self, OpCode};
 
-use super::wheel::{Tick, ticks};
+use super::wheel::{Tick, tick_of, ticks};
 use super::{TIMERS_A_TURN, Worker};
-use crate::connection::{Phase, Reading};
-use crate::ending::{CloseCause, HandshakeOutcome, Stage};
+use crate::connection::{Endpoint, Phase, Reading};
+use crate::ending::{HandshakeOutcome, Stage};
 
 /// What is due for an open connection.
 #[derive(Debug, Eq, PartialEq)]
 enum Due {
     End(CloseCause),
     Ping,
+    /// What its session waits for.
+    Session,
     /// Nothing before this tick.
     Nothing(Tick),
 }
@@ -24,6 +28,7 @@ impl Worker {
             self.due.extend(entries.iter().map(|&entry| (tick, entry)));
             self.wheel.recycle(tick, entries);
         }
+        self.repair_gaps();
         let pool = self.pool.stats();
         self.stats.pool_in_use_bytes.set(pool.in_use_bytes as u64);
         self.stats.pool_free_bytes.set(pool.free_bytes as u64);
@@ -59,6 +64,7 @@ impl Worker {
                 Due::End(cause) => self.end(slot, cause),
                 Due::Nothing(next) => self.schedule(slot, next),
                 Due::Ping => self.ping(slot),
+                Due::Session => self.handle_session_timer(slot),
             },
             Phase::Closing(_) => {
                 let due = connection.since + self.close_ticks();
@@ -96,6 +102,10 @@ impl Worker {
             // Its pongs would not be read either: only the outbox tells whether it lives.
             return Due::Nothing(next);
         }
+        if let Phase::Open(Endpoint::Native(client)) = &connection.phase {
+            let deadline = client.session.deadline().map_or(Tick::MAX, |at| self.tick_at(at));
+            return if self.now >= deadline { Due::Session } else { Due::Nothing(next.min(deadline)) };
+        }
         let interval = ticks(limits.ping_interval);
         let unanswered = u32::from(connection.pings_unanswered);
         let due = connection.seen.saturating_add(interval.saturating_mul(unanswered + 1));
@@ -113,6 +123,19 @@ impl Worker {
         if self.send_replies(slot) {
             self.schedule(slot, self.now + ticks(self.node.limits.ping_interval));
         }
+    }
+
+    /// Files a session's next deadline.
+    pub(super) fn schedule_session(&mut self, slot: usize) {
+        let deadline = self.native_mut(slot).and_then(|client| client.session.deadline());
+        if let Some(deadline) = deadline {
+            self.schedule(slot, self.tick_at(deadline));
+        }
+    }
+
+    /// The first tick at which a Unix time has come.
+    fn tick_at(&self, at: Millis) -> Tick {
+        tick_of(at.since(self.node.started_unix)) + 1
     }
 
     pub(super) fn frame_ticks(&self) -> Tick {

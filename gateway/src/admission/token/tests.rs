@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use tidegate_protocol::error::ErrorCode;
 use tidegate_protocol::limits::TOKEN_BYTES_MAX;
@@ -379,5 +380,28 @@ fn a_secret_from_a_file_is_its_text_without_the_last_line_break() {
 
         let token = Signer::with_secret(Algorithm::Hs256, secret.as_bytes()).sign(&json!({}));
         assert!(verifier.verify(&token, NOW).is_ok());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn no_text_is_a_token_and_none_brings_the_verifier_down(text in ".{0,200}") {
+        let signer = Signer::with_secret(Algorithm::Hs256, &[b'x'; 32]);
+        prop_assert!(verifier(&[&signer]).verify(&text, NOW).is_err());
+    }
+
+    #[test]
+    fn rightly_signed_nonsense_is_refused_or_read_but_never_shown(
+        header in r#"\{"alg":"HS256"(,"(kid|crit|typ)":("x"|5|null|\[\]))?\}"#,
+        claim in "sub|iss|aud|exp|nbf|iat|jti|tidegate",
+        value in r#"null|-?[0-9]{1,30}|"hunter2"|\["hunter2"\]|\{"(info|channels|publish)":"hunter2"\}|1e[0-9]{1,4}"#,
+    ) {
+        let signer = Signer::with_secret(Algorithm::Hs256, &[b'x'; 32]);
+        let token = signer.sign_parts(&header, &format!("{{\"{claim}\":{value}}}"));
+        if let Err(error) = verifier(&[&signer]).verify(&token, NOW) {
+            assert_hides(&error, &token);
+        }
     }
 }

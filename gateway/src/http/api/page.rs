@@ -3,9 +3,11 @@
 use std::fmt::Write;
 
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 use utoipa::openapi::OpenApi;
 
 use super::call::Call;
+use super::problem::Problem;
 
 const STYLE: &str = include_str!("page.css");
 
@@ -44,15 +46,16 @@ impl<'d> Renderer<'d> {
             }
             contents.push_str("</ul>");
         }
+        contents.push_str("<h2><a href=\"#types\">Types</a></h2>");
         format!(
             "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
              <meta name=\"color-scheme\" content=\"light dark\"><style>{STYLE}</style></head><body>\
              <nav aria-label=\"Calls\">{contents}</nav><main><header><h1>{title}</h1>\
              <p class=\"version\">Version {version} · OpenAPI 3.1 at <a href=\"openapi.json\">openapi.json</a></p>{}\
-             </header>{sections}{}</main></body></html>\n",
+             <p>Fields with a <b class=\"required\"></b> have to be there.</p></header>{sections}{}</main></body></html>\n",
             paragraphs(text(&info["description"])),
-            self.problem_section(),
+            self.types(),
         )
     }
 
@@ -91,10 +94,12 @@ impl<'d> Renderer<'d> {
         self.parameters(out, array(&body["parameters"]));
         let request = &body["requestBody"]["content"]["application/json"]["schema"];
         if !request.is_null() {
-            self.schema(out, "Body", request);
+            out.push_str("<h4>Body</h4>");
+            self.schema(out, request);
         }
         let answer = &body["responses"]["200"];
-        self.schema(out, "Answer", &answer["content"]["application/json"]["schema"]);
+        out.push_str("<h4>Answer</h4>");
+        self.schema(out, &answer["content"]["application/json"]["schema"]);
         out.push_str("</section>");
     }
 
@@ -111,10 +116,23 @@ impl<'d> Renderer<'d> {
         out.push_str("</table></div>");
     }
 
-    fn schema(&self, out: &mut String, heading: &str, schema: &Value) {
+    fn schema(&self, out: &mut String, schema: &Value) {
         let resolved = self.resolve(schema);
-        push(out, format_args!("<h4>{heading}</h4>{}", paragraphs(text(&resolved["description"]))));
+        out.push_str(&paragraphs(text(&resolved["description"])));
         let required = array(&resolved["required"]);
+        // A choice is shown as its variants, each of which has one key.
+        for variant in array(&resolved["oneOf"]) {
+            for (name, property) in entries(&variant["properties"]) {
+                push(
+                    out,
+                    format_args!(
+                        "<p class=\"variant\"><code>{}</code> {}</p>",
+                        escape(name),
+                        self.kind(property)
+                    ),
+                );
+            }
+        }
         if let Some(properties) = resolved["properties"].as_object() {
             out.push_str("<div class=\"wide\"><table>");
             let is_required = |name: &str| required.iter().any(|required| required == name);
@@ -136,16 +154,16 @@ impl<'d> Renderer<'d> {
             format_args!(
                 "<tr><th{class}>{}</th><td class=\"type\">{}</td><td>{}</td></tr>",
                 escape(name),
-                escape(&self.kind(schema)),
+                self.kind(schema),
                 inline(description),
             ),
         );
     }
 
-    /// What a value is, in a few words.
+    /// What a value is, in a few words; a named type is a link to its own section.
     fn kind(&self, schema: &Value) -> String {
-        if let Some(reference) = schema["$ref"].as_str() {
-            return reference.rsplit('/').next().unwrap_or_default().to_owned();
+        if let Some(name) = name_of(schema) {
+            return format!("<a href=\"#type-{name}\">{name}</a>");
         }
         let types = match &schema["type"] {
             Value::Array(types) => types.iter().map(text).filter(|kind| *kind != "null").collect(),
@@ -169,7 +187,7 @@ impl<'d> Renderer<'d> {
             }
         }
         if !schema["default"].is_null() {
-            push(&mut kind, format_args!(", default {}", schema["default"]));
+            push(&mut kind, format_args!(", default {}", escape(&schema["default"].to_string())));
         }
         kind
     }
@@ -200,20 +218,39 @@ impl<'d> Renderer<'d> {
         }
     }
 
-    fn problem_section(&self) -> String {
-        let mut out = String::from("<h2 class=\"tag\">Refusals</h2><section id=\"problems\">");
-        let schema = &self.description["components"]["schemas"]["Problem"];
-        self.schema(&mut out, "application/problem+json", schema);
-        out.push_str("</section>");
+    /// The types that others are made of, and the one of all refusals.
+    fn types(&self) -> String {
+        let mut out = String::from("<h2 class=\"tag\" id=\"types\">Types</h2>");
+        let schemas = &self.description["components"]["schemas"];
+        let parts: Vec<_> = entries(schemas).flat_map(|(_, schema)| parts(schema)).collect();
+        for (name, schema) in entries(schemas) {
+            if name == Problem::name() || parts.contains(&name) {
+                push(&mut out, format_args!("<section id=\"type-{name}\"><h3>{name}</h3>"));
+                self.schema(&mut out, schema);
+                out.push_str("</section>");
+            }
+        }
         out
     }
 
     fn resolve(&self, schema: &'d Value) -> &'d Value {
-        let Some(name) = schema["$ref"].as_str().and_then(|reference| reference.rsplit('/').next()) else {
-            return schema;
-        };
-        &self.description["components"]["schemas"][name]
+        name_of(schema).map_or(schema, |name| &self.description["components"]["schemas"][name])
     }
+}
+
+/// The named type that stands here.
+fn name_of(schema: &Value) -> Option<&str> {
+    schema["$ref"].as_str().and_then(|reference| reference.rsplit('/').next())
+}
+
+/// The named types that a schema's properties and variants are made of.
+fn parts(schema: &Value) -> Vec<&str> {
+    let variants = array(&schema["oneOf"]).iter().flat_map(parts);
+    let properties = entries(&schema["properties"]).flat_map(|(_, property)| {
+        let optional = array(&property["oneOf"]).iter().filter_map(name_of);
+        name_of(property).into_iter().chain(name_of(&property["items"])).chain(optional)
+    });
+    properties.chain(variants).collect()
 }
 
 fn text(value: &Value) -> &str {

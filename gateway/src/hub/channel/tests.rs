@@ -3,7 +3,8 @@ use proptest::prelude::*;
 use super::*;
 
 fn channel(members: u32) -> Channel {
-    let entry = super::super::directory::Directory::default().join("a", 0);
+    let entry =
+        super::super::directory::Directory::default().join(super::super::directory::Realm::Raw, "a", 0);
     let mut channel = Channel::new(entry);
     for connection in 0..members {
         channel.push(Member { connection, subscription: 0 });

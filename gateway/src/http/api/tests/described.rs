@@ -114,6 +114,11 @@ fn the_page_shows_every_call_and_needs_nothing_from_elsewhere() {
         assert!(page.body.contains(&format!("<code>{path}</code>")), "{path}");
         assert!(page.body.contains(&format!("<section id=\"{}\">", call.row().name)), "{path}");
     }
+    let description = Running::start().ask("GET", "/openapi.json", "", "").ok();
+    for name in description["components"]["schemas"].as_object().unwrap().keys() {
+        let is_linked = page.body.contains(&format!("href=\"#type-{name}\""));
+        assert_eq!(is_linked, page.body.contains(&format!("id=\"type-{name}\"")), "{name}");
+    }
     for foreign in ["<script", "<link", "<img", "src=", "url(", "@import", "http://", "https://"] {
         assert!(!page.body.contains(foreign), "{foreign}");
     }

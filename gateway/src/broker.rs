@@ -1,0 +1,178 @@
+//! What the node does for sessions and servers beyond one connection: publish, send, remember, tell who is there.
+//!
+//! Place in the data path: behind the workers for what clients ask, behind the server API for what servers ask. It
+//! talks to the outside through the traits of `tidegate-cluster`; what it answers is a future that borrows nothing. With
+//! the memory implementations such a future is ready at once, so a worker polls it in place.
+
+mod catch_up;
+pub(crate) mod outcome;
+mod presence;
+mod publish;
+pub(crate) mod roster;
+mod sessions;
+mod upkeep;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_cluster::memory::{
+    DirectoryConfig, HistoryConfig, Memory, MemoryConfig, PresenceConfig, SessionsConfig,
+};
+use tidegate_cluster::{
+    Clock, Directory as Places, History, Idempotency, Presence, SessionStore, Unavailable,
+};
+use tidegate_protocol::channel::ChannelName;
+use tidegate_protocol::error::{ErrorBody, ErrorCode};
+use tidegate_protocol::id::{NodeName, SessionId};
+use tidegate_protocol::json::OwnedJson;
+use tidegate_protocol::time::Millis;
+
+use crate::admission::permission::{Namespaces, Permissions};
+use crate::config::session as config;
+use crate::hub::directory::{Directory, Realm};
+use crate::worker::mail::{Mail, Order, Publication, SharedPosts};
+pub(crate) use catch_up::CaughtUp;
+pub(crate) use presence::info_of;
+pub(crate) use publish::Publish;
+pub(crate) use publish::data_of;
+use roster::Roster;
+pub(crate) use sessions::{Connection, Opening};
+
+/// How long a mailbox may stay full before what is for its worker is given up.
+const MAILBOX_PATIENCE: Duration = Duration::from_secs(2);
+const MAILBOX_RETRY: Duration = Duration::from_millis(1);
+
+/// The services of one node.
+pub(crate) struct Broker {
+    pub(crate) node: NodeName,
+    pub(crate) clock: Clock,
+    pub(crate) started_at: Millis,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) terms: Terms,
+    pub(crate) outside: Outside,
+    /// Channels with subscribers on this node.
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) roster: Roster,
+    pub(crate) posts: SharedPosts,
+}
+
+/// What the operator decided about sessions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    /// How long a dropped client may come back.
+    pub(crate) session_ttl: Duration,
+    /// How long a dropped client still counts as present.
+    pub(crate) leave_grace: Duration,
+    /// How long the same key means the same publication.
+    pub(crate) idempotency_window: Duration,
+    /// Bytes of one replay; who missed more is told that it cannot be caught up.
+    pub(crate) replay_bytes_max: usize,
+}
+
+/// The parts of the cluster, each behind its trait.
+#[derive(Clone)]
+pub(crate) struct Outside {
+    pub(crate) history: Arc<dyn History>,
+    pub(crate) idempotency: Arc<dyn Idempotency>,
+    pub(crate) presence: Arc<dyn Presence>,
+    pub(crate) sessions: Arc<dyn SessionStore>,
+    pub(crate) places: Arc<dyn Places>,
+    /// What of these is kept here, and has to be cleaned up.
+    pub(crate) memory: Memory,
+}
+
+/// What the node knows of a client: who it is and what it may do.
+#[derive(Clone, Debug)]
+pub(crate) struct Grants {
+    /// Empty: anonymous.
+    pub(crate) user: Arc<str>,
+    pub(crate) permissions: Arc<Permissions>,
+    pub(crate) token_id: Option<Arc<str>>,
+    /// Unix time.
+    pub(crate) expires_at: Option<Millis>,
+    /// Subscribed by the server at connect.
+    pub(crate) channels: Vec<ChannelName>,
+    /// Shown in presence.
+    pub(crate) info: Option<OwnedJson>,
+}
+
+impl Outside {
+    /// Everything in the memory of this process.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel gives no random numbers.
+    pub(crate) fn in_memory(
+        store: &config::Store,
+        session: &config::Session,
+        clock: &Clock,
+    ) -> Result<Self, getrandom::Error> {
+        let config = MemoryConfig {
+            sessions: SessionsConfig {
+                sessions_max: store.sessions,
+                subscriptions_max: session.subscriptions as usize,
+                ..SessionsConfig::default()
+            },
+            history: HistoryConfig {
+                streams_max: store.history_channels,
+                bytes_max: store.history_bytes,
+                stream_bytes_max: store.history_bytes,
+                ..HistoryConfig::default()
+            },
+            presence: PresenceConfig { members_max: store.presence_members, ..PresenceConfig::default() },
+            directory: DirectoryConfig { routes_max: store.sessions, ..DirectoryConfig::default() },
+            ..MemoryConfig::default()
+        };
+        let mut seed = [0; 8];
+        getrandom::fill(&mut seed)?;
+        let memory = Memory::new(&config, clock, u64::from_ne_bytes(seed));
+        Ok(Self {
+            history: memory.history.clone(),
+            idempotency: memory.idempotency.clone(),
+            presence: memory.presence.clone(),
+            sessions: memory.sessions.clone(),
+            places: memory.directory.clone(),
+            memory,
+        })
+    }
+}
+
+impl Broker {
+    /// Gives a publication to every worker with subscribers of its channel.
+    pub(crate) async fn distribute(&self, channel: &str, publication: Publication) {
+        let Some(entry) = self.directory.find(Realm::Native, channel) else { return };
+        let publication = Arc::new(publication);
+        for worker in entry.workers() {
+            self.post(worker, Mail::Publication(Arc::clone(&entry), Arc::clone(&publication))).await;
+        }
+    }
+
+    /// Tells a session's connection on this node something. False: it has none here.
+    pub(crate) async fn order(&self, session: SessionId, order: Order) -> bool {
+        let Some(seat) = self.roster.find(session) else { return false };
+        self.post(seat.worker.into(), Mail::Order(seat.token, order)).await
+    }
+
+    /// Leaves a letter, and waits for a mailbox that is full. False: it stayed full, or its worker has ended.
+    pub(crate) async fn post(&self, worker: usize, letter: Mail) -> bool {
+        let Some(post) = self.posts.get().and_then(|posts| posts.get(worker)) else { return false };
+        let Err(mut letter) = post.try_send(letter) else { return true };
+        let mut waited = Duration::ZERO;
+        while waited < MAILBOX_PATIENCE {
+            tokio::time::sleep(MAILBOX_RETRY).await;
+            waited += MAILBOX_RETRY;
+            match post.try_send(letter) {
+                Ok(()) => return true,
+                Err(back) => letter = back,
+            }
+        }
+        tracing::warn!(worker, "a worker's mailbox stayed full: a letter is lost");
+        false
+    }
+}
+
+/// What a client is told when a part of the cluster gave no answer.
+fn refusal(unavailable: Unavailable) -> ErrorBody {
+    const COME_BACK_MS: u64 = 1_000;
+    ErrorBody::new(ErrorCode::Unavailable, format!("{unavailable}: try again")).retry_after_ms(COME_BACK_MS)
+}

@@ -1,0 +1,110 @@
+//! Reading what a subscription begins with: the head of its channel, and what it missed. And what a client asks to read.
+
+use std::sync::Arc;
+
+use tidegate_cluster::history::{Coverage, Entry, Order, Page, Read};
+use tidegate_protocol::channel::ChannelName;
+use tidegate_protocol::command::{HistoryOrder, StartFrom};
+use tidegate_protocol::error::{ErrorBody, ErrorCode};
+use tidegate_protocol::position::Position;
+use tidegate_session::Replayed;
+
+use super::publish::message_object;
+use super::{Broker, refusal};
+use crate::config::namespaces::Recover;
+
+/// What a subscription to a channel with history begins with.
+#[derive(Debug)]
+pub(crate) struct CaughtUp {
+    pub(crate) head: Position,
+    /// Whether what was asked for is complete; `None`: nothing was asked for.
+    pub(crate) recovered: Option<bool>,
+    pub(crate) replay: Vec<Replayed>,
+    /// What is known of the entries of `replay` besides, for workers: `conflate` keys.
+    pub(crate) conflate: Vec<u64>,
+}
+
+impl Broker {
+    /// Reads what a subscription from `from` begins with.
+    ///
+    /// # Errors
+    ///
+    /// `unknown_channel`, or `unavailable` when history did not answer.
+    pub(crate) async fn catch_up(
+        self: Arc<Self>,
+        channel: ChannelName,
+        from: StartFrom,
+    ) -> Result<CaughtUp, ErrorBody> {
+        let namespace = self.namespaces.of(channel.as_str())?;
+        let (most, bytes) = (namespace.history_size as usize, self.terms.replay_bytes_max);
+        let read = match from {
+            StartFrom::Live => Read::head(),
+            StartFrom::Position(_) if namespace.recover == Recover::Latest => Read::newest(1, bytes),
+            StartFrom::Position(position) => Read::after(position, most, bytes),
+            StartFrom::Newest(count) => Read::newest((count as usize).min(most), bytes),
+        };
+        let answer = self.outside.history.read(&channel.borrowed(), read);
+        Ok(caught_up(channel.as_str(), from, read.order, answer.await.map_err(refusal)?))
+    }
+
+    /// Reads a part of a channel's history for whoever asks.
+    ///
+    /// # Errors
+    ///
+    /// `unknown_channel`; `bad_request` where the channel keeps no history; `unavailable`.
+    pub(crate) async fn history(
+        self: Arc<Self>,
+        channel: ChannelName,
+        after: Option<Position>,
+        limit: u32,
+        order: HistoryOrder,
+    ) -> Result<(Position, Vec<Entry>), ErrorBody> {
+        let namespace = self.namespaces.of(channel.as_str())?;
+        if namespace.history_size == 0 {
+            let message = format!("channel {channel} keeps no history: its namespace has no history_size");
+            return Err(ErrorBody::new(ErrorCode::BadRequest, message));
+        }
+        let read = Read {
+            after,
+            order: match order {
+                HistoryOrder::OldestFirst => Order::OldestFirst,
+                HistoryOrder::NewestFirst => Order::NewestFirst,
+            },
+            entries_max: limit.min(namespace.history_size) as usize,
+            bytes_max: self.terms.replay_bytes_max,
+        };
+        let answer = self.outside.history.read(&channel.borrowed(), read);
+        let page = answer.await.map_err(refusal)?;
+        Ok((page.head, page.entries))
+    }
+}
+
+fn caught_up(channel: &str, from: StartFrom, order: Order, page: Page) -> CaughtUp {
+    let recovered = match from {
+        StartFrom::Live | StartFrom::Newest(_) => None,
+        // The newest one stands for all before it.
+        StartFrom::Position(_) if order == Order::NewestFirst => Some(true),
+        StartFrom::Position(_) => Some(page.coverage == Coverage::Complete),
+    };
+    let mut entries = page.entries;
+    match from {
+        // Never a part of what was missed.
+        StartFrom::Position(_) if recovered == Some(false) => entries.clear(),
+        StartFrom::Position(position) if position.epoch == page.head.epoch => {
+            entries.retain(|entry| entry.offset > position.offset);
+        }
+        StartFrom::Live | StartFrom::Position(_) | StartFrom::Newest(_) => {}
+    }
+    if order == Order::NewestFirst {
+        entries.reverse();
+    }
+    let replay =
+        entries.iter().map(|entry| Replayed { offset: entry.offset, object: message_object(channel, entry) });
+    let key = |entry: &Entry| entry.conflate.as_deref().map_or(0, crate::hub::conflate_key);
+    CaughtUp {
+        head: page.head,
+        recovered,
+        replay: replay.collect(),
+        conflate: entries.iter().map(key).collect(),
+    }
+}

@@ -1,0 +1,86 @@
+//! Who is there: joins and leaves, told to subscribers where their namespace says so.
+
+use std::sync::Arc;
+
+use tidegate_cluster::fence::Fence;
+use tidegate_cluster::presence::{Holder, Joined, Member, Members};
+use tidegate_protocol::channel::ChannelName;
+use tidegate_protocol::error::{ErrorBody, ErrorCode};
+use tidegate_protocol::event::{self, Attendance};
+use tidegate_protocol::id::SessionId;
+use tidegate_protocol::json::RawJson;
+
+use super::{Broker, refusal};
+use crate::worker::mail::Publication;
+
+/// Members that one answer holds.
+const MEMBERS_MAX: usize = 10_000;
+
+impl Broker {
+    /// Notes that a session is on a channel, and tells the others.
+    pub(crate) async fn attend(self: Arc<Self>, channel: ChannelName, member: Member, fence: Fence) {
+        let holder = Holder { node: self.node.clone(), fence };
+        let joined = self.outside.presence.join(&channel.borrowed(), member.clone(), holder).await;
+        match joined {
+            Ok(Joined::New) => self.tell_attendance(&channel, &member, event::append_join).await,
+            Ok(Joined::Kept | Joined::Fenced) => {}
+            Ok(Joined::Full | Joined::NoLease) | Err(_) => {
+                tracing::debug!(session = %member.session, ?joined, "presence could not be noted");
+            }
+        }
+    }
+
+    /// Notes that a session is no longer on some channels, and tells the others, unless a newer connection holds it.
+    pub(crate) async fn depart(
+        self: Arc<Self>,
+        channels: Vec<ChannelName>,
+        session: SessionId,
+        fence: Fence,
+    ) {
+        for channel in channels {
+            let left = self.outside.presence.leave(&channel.borrowed(), session, fence).await;
+            if let Ok(Some(member)) = left {
+                self.tell_attendance(&channel, &member, event::append_leave).await;
+            }
+        }
+    }
+
+    /// Who is on a channel.
+    ///
+    /// # Errors
+    ///
+    /// `unknown_channel`; `bad_request` where the channel has no presence; `unavailable`.
+    pub(crate) async fn members(self: Arc<Self>, channel: ChannelName) -> Result<Members, ErrorBody> {
+        if !self.namespaces.of(channel.as_str())?.presence {
+            let message = format!("channel {channel} has no presence: its namespace does not switch it on");
+            return Err(ErrorBody::new(ErrorCode::BadRequest, message));
+        }
+        self.outside.presence.list(&channel.borrowed(), None, MEMBERS_MAX).await.map_err(refusal)
+    }
+
+    pub(super) async fn tell_attendance(
+        &self,
+        channel: &ChannelName,
+        member: &Member,
+        append: fn(&mut Vec<u8>, &Attendance<'_>),
+    ) {
+        if !self.namespaces.of(channel.as_str()).is_ok_and(|namespace| namespace.join_leave) {
+            return;
+        }
+        let mut object = Vec::new();
+        let attendance = Attendance {
+            channel: channel.as_str().into(),
+            user: (&*member.user).into(),
+            session: member.session,
+            info: info_of(member),
+        };
+        append(&mut object, &attendance);
+        let publication = Publication { position: None, conflate: 0, object: object.into() };
+        self.distribute(channel.as_str(), publication).await;
+    }
+}
+
+/// What a member shows of itself.
+pub(crate) fn info_of(member: &Member) -> Option<RawJson<'_>> {
+    std::str::from_utf8(member.info.as_deref()?).ok().map(RawJson::trusted)
+}

@@ -1,0 +1,310 @@
+//! Sessions: opened, resumed on another connection, let go, ended, and spoken to from outside.
+
+use std::sync::Arc;
+
+use mio::Token;
+use serde::{Deserialize, Serialize};
+use tidegate_cluster::directory::{Registration, Target as Place};
+use tidegate_cluster::fence::Fence;
+use tidegate_cluster::idempotency::{IdempotencyKey, Scope, Use};
+use tidegate_cluster::sessions::{
+    Changes, Created, Identity, NewSession, Resume, Resumed, Subscription, Written,
+};
+use tidegate_protocol::cause::CloseCause;
+use tidegate_protocol::channel::{ChannelName, ChannelPattern};
+use tidegate_protocol::command;
+use tidegate_protocol::error::{ErrorBody, ErrorCode};
+use tidegate_protocol::event::{self, Direct};
+use tidegate_protocol::id::{ResumeSecret, SessionId};
+use tidegate_protocol::json::{OwnedJson, RawJson};
+use tidegate_protocol::position::Position;
+
+use super::roster::Seat;
+use super::{Broker, Grants, refusal};
+use crate::admission::permission::Permissions;
+use crate::worker::mail::Order;
+
+/// Sessions that one direct message reaches.
+const RECIPIENTS_MAX: usize = 1_000;
+/// Ids are random: one that is taken already is made again, and twice in a row is no accident.
+const ID_TRIES: usize = 3;
+
+/// Where a session's connection is on this node.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Connection {
+    pub(crate) worker: u16,
+    pub(crate) token: Token,
+}
+
+/// What came of opening or resuming.
+#[derive(Debug)]
+pub(crate) enum Opening {
+    Owned(Box<Owned>),
+    NotResumable,
+}
+
+/// A session that a connection has from now on.
+#[derive(Debug)]
+pub(crate) struct Owned {
+    pub(crate) session: SessionId,
+    pub(crate) secret: ResumeSecret,
+    pub(crate) fence: Fence,
+    /// As it was, for a session that was resumed.
+    pub(crate) resumed: Option<(Grants, Vec<(ChannelName, Option<Position>)>)>,
+}
+
+/// What a resume gives back of a client's rights, as it is stored.
+#[derive(Debug, Default, Deserialize, Serialize)]
+struct StoredClaims {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    subscribe: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    publish: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    info: Option<Box<serde_json::value::RawValue>>,
+}
+
+impl Broker {
+    /// Makes a session for a connection.
+    ///
+    /// # Errors
+    ///
+    /// `unauthorized` for who is revoked, `unavailable`.
+    pub(crate) async fn open(
+        self: Arc<Self>,
+        grants: Arc<Grants>,
+        connection: Connection,
+    ) -> Result<Opening, ErrorBody> {
+        for _ in 0..ID_TRIES {
+            let (session, secret) = (SessionId::from_bytes(random()?), ResumeSecret::from_bytes(random()?));
+            let record = NewSession {
+                session,
+                secret,
+                node: self.node.clone(),
+                identity: identity(&grants),
+                ttl: self.terms.session_ttl,
+            };
+            match self.outside.sessions.create(record).await.map_err(refusal)? {
+                Created::Owned(fence) => {
+                    self.take_seat(session, &grants.user, fence, connection).await;
+                    return Ok(Opening::Owned(Box::new(Owned { session, secret, fence, resumed: None })));
+                }
+                Created::Revoked => return Err(revoked()),
+                Created::Taken => {}
+            }
+        }
+        Err(ErrorBody::new(ErrorCode::Internal, "no free session id was found: connect again"))
+    }
+
+    /// Takes a session over for a connection. The connection that had it is told to close.
+    ///
+    /// # Errors
+    ///
+    /// `unauthorized` for who is revoked, `unavailable`.
+    pub(crate) async fn resume(
+        self: Arc<Self>,
+        resume: command::Resume,
+        connection: Connection,
+    ) -> Result<Opening, ErrorBody> {
+        let answer = self.outside.sessions.resume(Resume {
+            session: resume.session,
+            secret: resume.secret,
+            node: self.node.clone(),
+            ttl: self.terms.session_ttl,
+        });
+        let resumption = match answer.await.map_err(refusal)? {
+            Resumed::Owned(resumption) => resumption,
+            Resumed::NotResumable => return Ok(Opening::NotResumable),
+            Resumed::Revoked => return Err(revoked()),
+        };
+        let fence = resumption.fence;
+        if let Some(seat) = self.roster.find(resume.session) {
+            let order = Order::Close { cause: CloseCause::TakenOver, below: Some(fence) };
+            self.post(seat.worker.into(), crate::worker::mail::Mail::Order(seat.token, order)).await;
+        }
+        let grants = grants(&resumption.identity);
+        self.take_seat(resume.session, &grants.user, fence, connection).await;
+        let subscriptions =
+            resumption.subscriptions.into_iter().map(|held| (held.channel, held.position)).collect();
+        Ok(Opening::Owned(Box::new(Owned {
+            session: resume.session,
+            secret: resume.secret,
+            fence,
+            resumed: Some((grants, subscriptions)),
+        })))
+    }
+
+    async fn take_seat(&self, session: SessionId, user: &Arc<str>, fence: Fence, connection: Connection) {
+        let Connection { worker, token } = connection;
+        self.roster.seat(session, Seat { worker, token, fence });
+        let registration = Registration { session, user: Arc::clone(user), node: self.node.clone(), fence };
+        if let Err(unavailable) = self.outside.places.register(registration).await {
+            // Messages to the user miss this session until the upkeep has registered it again.
+            tracing::warn!(%unavailable, "a session could not be registered");
+        }
+    }
+
+    /// Writes what a session is subscribed to.
+    pub(crate) async fn save(
+        self: Arc<Self>,
+        session: SessionId,
+        fence: Fence,
+        subscribed: Vec<(ChannelName, Option<Position>)>,
+        unsubscribed: Vec<ChannelName>,
+        identity_of: Option<Arc<Grants>>,
+    ) {
+        let changes = Changes {
+            subscribed: subscribed
+                .into_iter()
+                .map(|(channel, position)| Subscription { channel, position })
+                .collect(),
+            unsubscribed,
+            identity: identity_of.as_deref().map(identity),
+            ttl: self.terms.session_ttl,
+        };
+        match self.outside.sessions.save(session, fence, changes).await {
+            Ok(Written::Saved) => {}
+            Ok(Written::Fenced | Written::Gone) => {
+                self.order(session, Order::Close { cause: CloseCause::TakenOver, below: Some(fence.next()) })
+                    .await;
+            }
+            Err(unavailable) => tracing::debug!(%unavailable, "a session could not be saved"),
+        }
+    }
+
+    /// The connection is gone; its client may come back. It counts as present for a while.
+    pub(crate) async fn detach(
+        self: Arc<Self>,
+        session: SessionId,
+        fence: Fence,
+        positions: Vec<(ChannelName, Option<Position>)>,
+        present: Vec<ChannelName>,
+    ) {
+        self.roster.leave(session, fence);
+        Arc::clone(&self).save(session, fence, positions, Vec::new(), None).await;
+        let detached = self.outside.sessions.detach(session, fence, self.terms.session_ttl).await;
+        self.forget_place(session, fence).await;
+        if let Err(unavailable) = detached {
+            tracing::debug!(%unavailable, "a session could not be detached");
+        }
+        if !present.is_empty() {
+            tokio::time::sleep(self.terms.leave_grace).await;
+            self.depart(present, session, fence).await;
+        }
+    }
+
+    /// The session is over.
+    pub(crate) async fn end(self: Arc<Self>, session: SessionId, fence: Fence, present: Vec<ChannelName>) {
+        self.roster.leave(session, fence);
+        if let Err(unavailable) = self.outside.sessions.end(session, fence).await {
+            tracing::debug!(%unavailable, "a session could not be ended");
+        }
+        self.forget_place(session, fence).await;
+        self.depart(present, session, fence).await;
+    }
+
+    async fn forget_place(&self, session: SessionId, fence: Fence) {
+        if let Err(unavailable) = self.outside.places.unregister(session, fence).await {
+            tracing::debug!(%unavailable, "a session could not be unregistered");
+        }
+    }
+
+    /// Sends to all sessions of a user, or to one session. The result is how many it was routed to.
+    ///
+    /// # Errors
+    ///
+    /// `unavailable`.
+    pub(crate) async fn send(
+        self: Arc<Self>,
+        target: command::Target<'static>,
+        data: OwnedJson,
+        from: Option<Arc<str>>,
+        key: Option<(Arc<str>, Arc<str>)>,
+    ) -> Result<u32, ErrorBody> {
+        if let Some((publisher, key)) = &key {
+            let key = IdempotencyKey { publisher, key, window: self.terms.idempotency_window };
+            let scope = match &target {
+                command::Target::User(user) => Scope::User(user),
+                command::Target::Session(session) => Scope::Session(*session),
+            };
+            if self.outside.idempotency.claim(scope, key).await.map_err(refusal)? == Use::Again {
+                return Ok(0);
+            }
+        }
+        let mut object = Vec::new();
+        let direct = Direct { data: data.borrowed(), from: from.as_deref().map(Into::into) };
+        event::append_direct(&mut object, &direct);
+        let object: Arc<[u8]> = object.into();
+        self.order_all(&target, || Order::Deliver(Arc::clone(&object))).await
+    }
+
+    /// Gives an order to all sessions of a user, or to one. The result is how many got it.
+    ///
+    /// # Errors
+    ///
+    /// `unavailable`.
+    pub(crate) async fn order_all(
+        &self,
+        target: &command::Target<'_>,
+        order: impl Fn() -> Order,
+    ) -> Result<u32, ErrorBody> {
+        let place = match target {
+            command::Target::User(user) => Place::User(user),
+            command::Target::Session(session) => Place::Session(*session),
+        };
+        let routes = self.outside.places.locate(place, RECIPIENTS_MAX).await.map_err(refusal)?;
+        let mut reached = 0;
+        for route in routes.iter().filter(|route| route.node == self.node) {
+            reached += u32::from(self.order(route.session, order()).await);
+        }
+        Ok(reached)
+    }
+}
+
+fn random() -> Result<[u8; 16], ErrorBody> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|_| ErrorBody::new(ErrorCode::Internal, "the kernel gives no random numbers"))?;
+    Ok(bytes)
+}
+
+fn revoked() -> ErrorBody {
+    ErrorBody::new(ErrorCode::Unauthorized, "this user, session or token was revoked: sign in again")
+}
+
+fn identity(grants: &Grants) -> Identity {
+    let texts = |patterns: &[ChannelPattern]| patterns.iter().map(ToString::to_string).collect();
+    let claims = StoredClaims {
+        subscribe: texts(&grants.permissions.subscribe),
+        publish: texts(&grants.permissions.publish),
+        info: grants
+            .info
+            .as_ref()
+            .and_then(|info| serde_json::value::RawValue::from_string(info.as_str().to_owned()).ok()),
+    };
+    let claims = serde_json::to_vec(&claims).expect("strings and checked JSON can be written");
+    Identity {
+        user: Arc::clone(&grants.user),
+        claims: claims.into(),
+        token_id: grants.token_id.clone(),
+        token_expires_at: grants.expires_at,
+    }
+}
+
+/// The rights that were stored; what cannot be read is not granted.
+fn grants(identity: &Identity) -> Grants {
+    let claims: StoredClaims = serde_json::from_slice(&identity.claims).unwrap_or_default();
+    let patterns =
+        |texts: &[String]| texts.iter().filter_map(|text| ChannelPattern::parse(text).ok()).collect();
+    Grants {
+        user: Arc::clone(&identity.user),
+        permissions: Arc::new(Permissions {
+            subscribe: patterns(&claims.subscribe),
+            publish: patterns(&claims.publish),
+        }),
+        token_id: identity.token_id.clone(),
+        expires_at: identity.token_expires_at,
+        channels: Vec::new(),
+        info: claims.info.map(|info| RawJson::trusted(info.get()).into_owned()),
+    }
+}

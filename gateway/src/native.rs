@@ -1,0 +1,77 @@
+//! A client of the native dialect as its worker keeps it: its session, and where its subscriptions stand in the hub.
+
+use std::sync::Arc;
+
+use slab::Slab;
+use tidegate_cluster::Fence;
+use tidegate_protocol::channel::ChannelName;
+use tidegate_protocol::time::Millis;
+use tidegate_session::{Policy, Session};
+
+use crate::broker::Grants;
+use crate::hub::{ChannelIndex, Membership};
+
+/// Everything about one client beyond its socket.
+#[derive(Debug)]
+pub(crate) struct NativeClient {
+    pub(crate) session: Session,
+    /// By the index that the hub knows each one by.
+    pub(crate) subscriptions: Slab<Subscription>,
+    /// Once it is known who the client is.
+    pub(crate) grants: Option<Arc<Grants>>,
+    /// What came with the handshake, until `connect` came.
+    pub(crate) token: Option<Box<str>>,
+    /// Under which this connection owns its session.
+    pub(crate) fence: Fence,
+    /// The code of the client's close frame.
+    pub(crate) close_code: Option<u16>,
+}
+
+/// One subscription, from the moment it is wanted.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    pub(crate) channel: ChannelName,
+    pub(crate) place: Place,
+    /// Whether presence was told.
+    pub(crate) is_present: bool,
+}
+
+/// Where a subscription stands in the hub.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Place {
+    /// Nowhere yet: someone is asked whether it may be.
+    Asked,
+    /// The session is handed what comes, until it has caught up.
+    Gated(ChannelIndex),
+    /// Among the members.
+    Live(Membership),
+}
+
+impl NativeClient {
+    pub(crate) fn new(token: Option<Box<str>>, now: Millis, policy: &Policy) -> Self {
+        Self {
+            session: Session::new(now, policy),
+            subscriptions: Slab::new(),
+            grants: None,
+            token,
+            fence: Fence::new(0),
+            close_code: None,
+        }
+    }
+
+    /// Where the client is among the members of its channels.
+    pub(crate) fn memberships(&self) -> impl Iterator<Item = Membership> {
+        self.subscriptions.iter().filter_map(|(_, subscription)| match subscription.place {
+            Place::Live(membership) => Some(membership),
+            Place::Asked | Place::Gated(_) => None,
+        })
+    }
+
+    /// The index of the subscription to a channel.
+    pub(crate) fn find(&self, channel: &str) -> Option<usize> {
+        // Few in nearly every client, and bounded in all.
+        self.subscriptions
+            .iter()
+            .find_map(|(index, subscription)| (subscription.channel.as_str() == channel).then_some(index))
+    }
+}

@@ -1,0 +1,135 @@
+//! Publications that come in from the bus or the server API: put in order, then to the channel's subscribers.
+//!
+//! Place in the data path: between the mailbox and the hub. What is missing is read from history a tick after it was
+//! noticed: mostly it is only late.
+
+use std::sync::Arc;
+
+use tidegate_protocol::channel::ChannelName;
+use tidegate_protocol::command::StartFrom;
+use tidegate_protocol::error::ErrorBody;
+use tidegate_protocol::event::{self, Gap};
+use tidegate_protocol::position::Position;
+
+use super::Worker;
+use super::mail::{Mail, Publication};
+use crate::broker::CaughtUp;
+use crate::broker::outcome::Outcome;
+use crate::config::namespaces::SlowReaderPolicy;
+use crate::connection::outbox::shed::{Mark, Shed};
+use crate::hub::ChannelIndex;
+use crate::hub::directory::{ChannelEntry, Realm};
+use crate::hub::feed::{Feed, Intake};
+
+impl Worker {
+    /// Takes in a publication that came by mail.
+    pub(super) fn handle_publication(&mut self, entry: &ChannelEntry, publication: Arc<Publication>) {
+        // The last subscriber may have left while it was on its way.
+        let Some(channel) = self.hub.find(Realm::Native, &entry.name) else { return };
+        let Some(position) = publication.position else {
+            return self.pass_on(channel, &publication);
+        };
+        let Some(entry) = self.hub.channel_mut(channel) else { return };
+        // Nobody has caught up yet: whoever does so reads what came before from history.
+        let before = Position { offset: position.offset.saturating_sub(1), ..position };
+        let feed = entry.feed.get_or_insert_with(|| Box::new(Feed::new(before)));
+        match feed.handle_publication(position, publication) {
+            Intake::Deliver(ready) => ready.iter().for_each(|publication| self.pass_on(channel, publication)),
+            Intake::Duplicate => self.stats.publications_duplicate.add(1),
+            Intake::Held => {
+                if !self.gaps.contains(&channel) {
+                    self.gaps.push(channel);
+                }
+            }
+        }
+    }
+
+    /// Gives a publication, whose turn it is, to those who are being caught up and to the members.
+    fn pass_on(&mut self, channel: ChannelIndex, publication: &Publication) {
+        let Some(entry) = self.hub.channel(channel) else { return };
+        let (has_gated, has_members) = (!entry.gated().is_empty(), !entry.members().is_empty());
+        if has_members {
+            let offset = publication.position.map(|position| position.offset);
+            let mark = self.mark_of(channel, offset, publication.conflate);
+            self.published.push_object(channel, mark, |out| out.extend_from_slice(&publication.object));
+        }
+        if has_gated {
+            self.hand_to_gated(channel, publication);
+        }
+    }
+
+    /// How a message may be left out for a slow reader of its channel; `None`: it may not.
+    pub(super) fn mark_of(&self, channel: ChannelIndex, offset: Option<u64>, key: u64) -> Option<Mark> {
+        let name = &self.hub.channel(channel)?.entry.name;
+        let policy = match self.node.broker.namespaces.of(name).ok()?.slow_reader {
+            SlowReaderPolicy::Close => return None,
+            SlowReaderPolicy::DropOldest => Shed::Oldest,
+            SlowReaderPolicy::Conflate => Shed::Replaced,
+        };
+        Some(Mark { channel, policy, offset: offset.unwrap_or(0), key })
+    }
+
+    /// Reads from history what is still missing a tick after it was noticed.
+    pub(super) fn repair_gaps(&mut self) {
+        for channel in std::mem::take(&mut self.gaps) {
+            let Some(entry) = self.hub.channel_mut(channel) else { continue };
+            let Some(feed) = entry.feed.as_mut().filter(|feed| feed.has_gap() && !feed.repairing) else {
+                continue;
+            };
+            feed.repairing = true;
+            let (after, entry) = (feed.head(), Arc::clone(&entry.entry));
+            // A name that is listened to was checked when the first one subscribed.
+            let Ok(name) = ChannelName::parse(&entry.name) else { continue };
+            self.stats.gaps_repaired.add(1);
+            let past = Arc::clone(&self.node.broker).catch_up(name, StartFrom::Position(after));
+            match Outcome::begin(past) {
+                Outcome::Now(past) => self.handle_repair(&entry, past),
+                Outcome::Later(later) => {
+                    let (broker, worker) = (Arc::clone(&self.node.broker), self.index);
+                    self.node.runtime.spawn(async move {
+                        let past = Box::new(later.await);
+                        broker.post(worker, Mail::Repair(entry, past)).await;
+                    });
+                }
+            }
+        }
+    }
+
+    /// History has said what was missing.
+    pub(super) fn handle_repair(&mut self, entry: &ChannelEntry, past: Result<CaughtUp, ErrorBody>) {
+        let Some(channel) = self.hub.find(Realm::Native, &entry.name) else { return };
+        let Some(feed) = self.hub.channel_mut(channel).and_then(|entry| entry.feed.as_mut()) else { return };
+        feed.repairing = false;
+        let past = match past {
+            Ok(past) => past,
+            Err(error) => {
+                tracing::warn!(%error, "missed publications could not be read: trying again");
+                self.gaps.push(channel);
+                return;
+            }
+        };
+        if past.recovered == Some(false) {
+            return self.skip_to(channel, past.head);
+        }
+        for (replayed, conflate) in past.replay.into_iter().zip(past.conflate) {
+            let position = Position { offset: replayed.offset, ..past.head };
+            let publication = Publication { position: Some(position), conflate, object: replayed.object };
+            self.handle_publication(entry, Arc::new(publication));
+        }
+        let feed = self.hub.channel(channel).and_then(|entry| entry.feed.as_ref());
+        if feed.is_some_and(|feed| feed.has_gap()) && !self.gaps.contains(&channel) {
+            self.gaps.push(channel);
+        }
+    }
+
+    /// What is missing cannot be had any more: the members are told, and go on behind it.
+    fn skip_to(&mut self, channel: ChannelIndex, head: Position) {
+        let Some(entry) = self.hub.channel_mut(channel) else { return };
+        let name = Arc::clone(&entry.entry.name);
+        let Some(feed) = &mut entry.feed else { return };
+        let ready = feed.skip_to(head);
+        let gap = Gap { channel: (&*name).into(), position: Some(head) };
+        self.published.push_object(channel, None, |out| event::append_gap(out, &gap));
+        ready.iter().for_each(|publication| self.pass_on(channel, publication));
+    }
+}

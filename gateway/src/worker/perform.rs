@@ -1,0 +1,510 @@
+//! What a session wants done, done: the one place that sees the hub, the broker and admission.
+//!
+//! Place in the data path: behind the session machine. What needs nobody else, such as a publication without history, is
+//! done here and now; for the rest the broker is asked, and its answer comes at once or by mail.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use tidegate_cluster::history::Entry;
+use tidegate_cluster::presence::{Member, Members};
+use tidegate_protocol::channel::ChannelName;
+use tidegate_protocol::command::{self, StartFrom, Target};
+use tidegate_protocol::error::ErrorBody;
+use tidegate_protocol::event::{self, HistoryMessage, HistoryPage, Message, Published, Reply};
+use tidegate_protocol::position::Position;
+use tidegate_session::{Ask, AskedBy, Effect, Identity, ReplyTo, Subscribed};
+
+use super::Worker;
+use super::mail::Mail;
+use super::native::Answer;
+use crate::admission::permission::{Asker, Granted, Permissions};
+use crate::broker::outcome::Outcome;
+use crate::broker::{self, Connection as Seat, Grants, Publish};
+use crate::connection::Connection;
+use crate::hub::directory::Realm;
+use crate::hub::{Member as Listener, Moved, conflate_key};
+use crate::native::{Place, Subscription};
+
+/// A subscription that is being made.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) channel: ChannelName,
+    pub(crate) from: StartFrom,
+    pub(crate) ask: Ask,
+}
+
+/// The answer to a command that the session keeps no table of.
+#[derive(Debug)]
+pub(crate) enum Replied {
+    Publish(Result<Published, ErrorBody>),
+    Send(Result<u32, ErrorBody>),
+    Presence(Result<Members, ErrorBody>),
+    History(Result<(Position, Vec<Entry>), ErrorBody>),
+}
+
+impl Worker {
+    /// Performs one effect. The answer, if it is there already.
+    pub(super) fn perform(&mut self, slot: usize, effect: Effect<'_>) -> Option<Answer> {
+        match effect {
+            Effect::Authenticate { token } => self.authenticate(slot, token.as_deref()),
+            Effect::Open { info } => self.open_session(slot, info),
+            Effect::Resume { resume } => {
+                let outcome = Outcome::begin(Arc::clone(&self.node.broker).resume(resume, self.seat(slot)));
+                self.now_or_mail(slot, outcome.map(Answer::Opened))
+            }
+            Effect::Subscribe { channel, from, ask } => self.subscribe(slot, Wanted { channel, from, ask }),
+            Effect::Unsubscribe { channel } => {
+                self.unsubscribe(slot, &channel);
+                None
+            }
+            Effect::Publish { to, publish } => self.publish(slot, to, publish),
+            Effect::Send { to, send } => self.send_direct(slot, to, send),
+            Effect::Presence { to, channel } => {
+                if let Err(error) = self.may_read(slot, channel.as_str()) {
+                    return Some(Answer::Replied(to, Replied::Presence(Err(error))));
+                }
+                let members = Arc::clone(&self.node.broker).members(ChannelName::from(&channel));
+                let outcome = Outcome::begin(members);
+                self.now_or_mail(
+                    slot,
+                    outcome.map(move |members| Answer::Replied(to, Replied::Presence(members))),
+                )
+            }
+            Effect::History { to, history } => {
+                if let Err(error) = self.may_read(slot, history.channel.as_str()) {
+                    return Some(Answer::Replied(to, Replied::History(Err(error))));
+                }
+                let channel = ChannelName::from(&history.channel);
+                let (after, limit, order) = (history.after, history.limit, history.order);
+                let page = Arc::clone(&self.node.broker).history(channel, after, limit, order);
+                let outcome = Outcome::begin(page);
+                self.now_or_mail(slot, outcome.map(move |page| Answer::Replied(to, Replied::History(page))))
+            }
+            Effect::Refresh { to, token } => {
+                let now = self.now_unix;
+                let address = self.connections[slot].peer.ip();
+                let outcome = self.node.clients.authenticate(Some(&token), address, now);
+                self.now_or_mail(slot, outcome.map(move |grants| Answer::Refreshed(to, grants)))
+            }
+            Effect::Close { cause } => {
+                self.close_native(slot, cause);
+                None
+            }
+        }
+    }
+
+    fn authenticate(&mut self, slot: usize, token: Option<&str>) -> Option<Answer> {
+        let client = self.native_mut(slot)?;
+        let from_handshake = client.token.take();
+        let token = token.or(from_handshake.as_deref());
+        let address = self.connections[slot].peer.ip();
+        let outcome = self.node.clients.authenticate(token, address, self.now_unix);
+        self.now_or_mail(slot, outcome.map(Answer::Authenticated))
+    }
+
+    fn open_session(
+        &mut self,
+        slot: usize,
+        info: Option<tidegate_protocol::json::OwnedJson>,
+    ) -> Option<Answer> {
+        let client = self.native_mut(slot)?;
+        let mut grants = client.grants.clone()?;
+        // What the token says of a user counts more than what the client says.
+        if grants.info.is_none() && info.is_some() {
+            grants = Arc::new(Grants { info, ..(*grants).clone() });
+            client.grants = Some(Arc::clone(&grants));
+        }
+        let outcome = Outcome::begin(Arc::clone(&self.node.broker).open(grants, self.seat(slot)));
+        self.now_or_mail(slot, outcome.map(Answer::Opened))
+    }
+
+    fn seat(&self, slot: usize) -> Seat {
+        let token = Connection::token(slot, self.connections[slot].generation);
+        Seat { worker: u16::try_from(self.index).expect("workers are few"), token }
+    }
+
+    fn publish(&mut self, slot: usize, to: ReplyTo, publish: command::Publish<'_>) -> Option<Answer> {
+        let node = Arc::clone(&self.node);
+        let client = self.native_mut(slot)?;
+        let grants = client.grants.clone()?;
+        let granted = match node.broker.namespaces.may_publish(publish.channel.as_str(), asker(&grants)) {
+            Ok(granted) => granted,
+            Err(error) => return Some(Answer::Replied(to, Replied::Publish(Err(error)))),
+        };
+        if let Granted::Now(namespace) = granted
+            && namespace.history_size == 0
+            && publish.key.is_none()
+        {
+            self.publish_now(&grants, &publish);
+            return Some(Answer::Replied(to, Replied::Publish(Ok(Published::default()))));
+        }
+        let session = client.session.id()?;
+        let user = (!grants.user.is_empty()).then(|| Arc::clone(&grants.user));
+        let owned = Publish {
+            channel: ChannelName::from(&publish.channel),
+            data: publish.data.into_owned(),
+            publisher: user.clone().unwrap_or_else(|| session.to_string().into()),
+            from: user,
+            key: publish.key.as_deref().map(Into::into),
+            conflate: publish.conflate.as_deref().map(Into::into),
+            trace: publish.trace.as_deref().map(Into::into),
+        };
+        let broker = Arc::clone(&node.broker);
+        let outcome = match granted {
+            Granted::Now(_) => Outcome::begin(broker.publish(owned)),
+            Granted::IfHookAgrees(_) => {
+                let agreed = node.clients.may_publish(
+                    &grants.user,
+                    session,
+                    &owned.channel,
+                    publish.data,
+                    self.now_unix,
+                );
+                Outcome::begin(async move {
+                    agreed.await?;
+                    broker.publish(owned).await
+                })
+            }
+        };
+        self.now_or_mail(slot, outcome.map(move |published| Answer::Replied(to, Replied::Publish(published))))
+    }
+
+    /// Publishes to a channel without history, for which nobody outside has to be asked: to this worker's subscribers at the
+    /// end of the turn, to other workers' by their parcels.
+    fn publish_now(&mut self, grants: &Grants, publish: &command::Publish<'_>) {
+        let channel = publish.channel.as_str();
+        let message = Message {
+            channel: Cow::Borrowed(channel),
+            data: publish.data,
+            offset: None,
+            from: (!grants.user.is_empty()).then_some(Cow::Borrowed(&*grants.user)),
+            trace: publish.trace.as_deref().map(Cow::Borrowed),
+        };
+        let Some(index) = self.hub.find(Realm::Native, channel) else {
+            return self.publish_elsewhere(channel, &message, publish.conflate.as_deref());
+        };
+        let conflate = publish.conflate.as_deref().map_or(0, conflate_key);
+        let mark = self.mark_of(index, None, conflate);
+        self.published.push_object(index, mark, |out| event::append_message(out, &message));
+    }
+
+    /// Publishes to subscribers of other workers only.
+    fn publish_elsewhere(&self, channel: &str, message: &Message<'_>, conflate: Option<&str>) {
+        if self.lanes.len() < 2 || self.node.directory.find(Realm::Native, channel).is_none() {
+            return;
+        }
+        let mut object = Vec::new();
+        event::append_message(&mut object, message);
+        let conflate = conflate.map_or(0, conflate_key);
+        let publication = super::mail::Publication { position: None, conflate, object: object.into() };
+        let (broker, channel) = (Arc::clone(&self.node.broker), channel.to_owned());
+        self.start(async move { broker.distribute(&channel, publication).await });
+    }
+
+    fn send_direct(&mut self, slot: usize, to: ReplyTo, send: command::Send<'_>) -> Option<Answer> {
+        let client = self.native_mut(slot)?;
+        let (grants, session) = (client.grants.clone()?, client.session.id()?);
+        let from = (!grants.user.is_empty()).then(|| Arc::clone(&grants.user));
+        let target = match send.target {
+            Target::User(user) => Target::User(Cow::Owned(user.into_owned())),
+            Target::Session(session) => Target::Session(session),
+        };
+        let publisher = from.clone().unwrap_or_else(|| session.to_string().into());
+        let key = send.key.as_deref().map(|key| (publisher, key.into()));
+        let sent = Arc::clone(&self.node.broker).send(target, send.data.into_owned(), from, key);
+        let outcome = Outcome::begin(sent);
+        self.now_or_mail(slot, outcome.map(move |sent| Answer::Replied(to, Replied::Send(sent))))
+    }
+
+    /// Whether a client may read a channel's history and presence: whoever may subscribe, or has.
+    fn may_read(&mut self, slot: usize, channel: &str) -> Result<(), ErrorBody> {
+        let node = Arc::clone(&self.node);
+        let client = self.native_mut(slot).expect("an effect is performed for a session that exists");
+        if client.session.subscription(channel).is_some() {
+            return Ok(());
+        }
+        let nobody = Permissions::default();
+        let asker = client.grants.as_deref().map_or(Asker { user: "", permissions: &nobody }, asker);
+        match node.broker.namespaces.may_subscribe(channel, asker)? {
+            Granted::Now(_) => Ok(()),
+            Granted::IfHookAgrees(_) => Err(ErrorBody::new(
+                tidegate_protocol::error::ErrorCode::NotSubscribed,
+                format!("reading of {channel} needs a subscription to it: subscribe first"),
+            )),
+        }
+    }
+
+    fn subscribe(&mut self, slot: usize, wanted: Wanted) -> Option<Answer> {
+        let node = Arc::clone(&self.node);
+        let client = self.native_mut(slot)?;
+        let grants = client.grants.clone()?;
+        if client.find(wanted.channel.as_str()).is_none() {
+            let channel = wanted.channel.clone();
+            client.subscriptions.insert(Subscription { channel, place: Place::Asked, is_present: false });
+        }
+        let granted = match wanted.ask.by {
+            AskedBy::Client => node.broker.namespaces.may_subscribe(wanted.channel.as_str(), asker(&grants)),
+            AskedBy::Resume | AskedBy::Server | AskedBy::Gate => {
+                node.broker.namespaces.of(wanted.channel.as_str()).map(Granted::Now)
+            }
+        };
+        match granted {
+            Err(error) => Some(Answer::Subscribed(wanted, Err(error))),
+            Ok(Granted::Now(_)) => Some(Answer::MaySubscribe(wanted, Ok(()))),
+            Ok(Granted::IfHookAgrees(_)) => {
+                let session = self.native_mut(slot)?.session.id()?;
+                let outcome = Outcome::Later(node.clients.may_subscribe(
+                    &grants.user,
+                    session,
+                    &wanted.channel,
+                    self.now_unix,
+                ));
+                self.now_or_mail(slot, outcome.map(move |agreed| Answer::MaySubscribe(wanted, agreed)))
+            }
+        }
+    }
+
+    /// The client may subscribe: it listens from now on, and its past is read.
+    pub(super) fn subscribe_granted(&mut self, slot: usize, wanted: Wanted) {
+        let channel = wanted.channel.clone();
+        let Some(client) = self.native_mut(slot) else { return };
+        // The client may have left the channel while the hook was asked.
+        let Some(index) = client.find(channel.as_str()) else { return };
+        let place = client.subscriptions[index].place;
+        let keeps_history = self
+            .node
+            .broker
+            .namespaces
+            .of(channel.as_str())
+            .is_ok_and(|namespace| namespace.history_size > 0);
+        let member = listener(slot, index);
+        if place == Place::Asked {
+            let place = if keeps_history {
+                Place::Gated(self.hub.gate(Realm::Native, channel.as_str(), member))
+            } else {
+                // What was published before goes out before this one is among the members.
+                self.deliver_published();
+                Place::Live(self.hub.join(Realm::Native, channel.as_str(), member))
+            };
+            if let Some(client) = self.native_mut(slot) {
+                client.subscriptions[index].place = place;
+            }
+        }
+        if !keeps_history {
+            return self.apply_subscribed(slot, wanted, Ok(Subscribed::default()));
+        }
+        let caught_up = Arc::clone(&self.node.broker).catch_up(channel, wanted.from);
+        let outcome = Outcome::begin(caught_up).map(move |caught_up| {
+            Answer::Subscribed(
+                wanted,
+                caught_up.map(|past| Subscribed {
+                    head: Some(past.head),
+                    recovered: past.recovered,
+                    replay: past.replay,
+                }),
+            )
+        });
+        if let Some(Answer::Subscribed(wanted, result)) = self.now_or_mail(slot, outcome) {
+            self.apply_subscribed(slot, wanted, result);
+        }
+    }
+
+    /// The past of a subscription is known, or there is none to be had.
+    pub(super) fn apply_subscribed(
+        &mut self,
+        slot: usize,
+        wanted: Wanted,
+        result: Result<Subscribed, ErrorBody>,
+    ) {
+        let channel = wanted.channel.clone();
+        let head = result.as_ref().ok().and_then(|subscribed| subscribed.head);
+        let Some(index) = self.native_mut(slot).and_then(|client| client.find(channel.as_str())) else {
+            return;
+        };
+        if let (Some(head), Some(Place::Gated(at))) = (head, self.place_of(slot, index))
+            && let Some(entry) = self.hub.channel_mut(at)
+            && entry.feed.is_none()
+        {
+            entry.feed = Some(Box::new(crate::hub::feed::Feed::new(head)));
+        }
+        let (ask, name) = (wanted.ask, wanted.channel);
+        self.with_session(slot, |session, cx| {
+            session.handle_subscribed(name.as_str(), ask, result.map_err(Into::into), cx);
+        });
+        let Some(client) = self.native_mut(slot) else { return };
+        if client.session.subscription(channel.as_str()).is_none() {
+            return self.unsubscribe(slot, &channel);
+        }
+        self.release_if_live(slot, index);
+        self.attend(slot, index);
+    }
+
+    fn place_of(&mut self, slot: usize, index: usize) -> Option<Place> {
+        Some(self.native_mut(slot)?.subscriptions.get(index)?.place)
+    }
+
+    /// A subscription whose session says that it has caught up becomes a member of the hub's channel.
+    pub(super) fn release_if_live(&mut self, slot: usize, index: usize) {
+        let Some(client) = self.native_mut(slot) else { return };
+        let Some(Subscription { channel, place: Place::Gated(at), .. }) = client.subscriptions.get(index)
+        else {
+            return;
+        };
+        let (at, delivery) = (*at, client.session.subscription(channel.as_str()));
+        if delivery != Some(tidegate_session::Delivery::Live) {
+            return;
+        }
+        // Members get what is published in this turn; this one has it already.
+        self.deliver_published();
+        let membership = self.hub.release(at, listener(slot, index));
+        if let Some(client) = self.native_mut(slot) {
+            client.subscriptions[index].place = Place::Live(membership);
+        }
+    }
+
+    /// Tells presence of a new subscription.
+    fn attend(&mut self, slot: usize, index: usize) {
+        let node = Arc::clone(&self.node);
+        let now = self.now_unix;
+        let Some(client) = self.native_mut(slot) else { return };
+        let (Some(session), Some(grants)) = (client.session.id(), client.grants.clone()) else { return };
+        let fence = client.fence;
+        let subscription = &mut client.subscriptions[index];
+        let has_presence = node
+            .broker
+            .namespaces
+            .of(subscription.channel.as_str())
+            .is_ok_and(|namespace| namespace.presence);
+        if !has_presence || std::mem::replace(&mut subscription.is_present, true) {
+            return;
+        }
+        let member = Member {
+            session,
+            user: Arc::clone(&grants.user),
+            info: grants.info.as_ref().map(|info| Arc::from(info.as_str().as_bytes())),
+            since: now,
+        };
+        let channel = subscription.channel.clone();
+        self.start(Arc::clone(&node.broker).attend(channel, member, fence));
+    }
+
+    /// Takes a subscription out of the hub.
+    pub(super) fn unsubscribe(&mut self, slot: usize, channel: &ChannelName) {
+        let Some(client) = self.native_mut(slot) else { return };
+        let Some(index) = client.find(channel.as_str()) else { return };
+        let subscription = client.subscriptions.remove(index);
+        let (session, fence) = (client.session.id(), client.fence);
+        self.leave(slot, index, subscription.place);
+        let Some(session) = session else { return };
+        let broker = Arc::clone(&self.node.broker);
+        if subscription.is_present {
+            self.start(Arc::clone(&broker).depart(vec![channel.clone()], session, fence));
+        }
+        self.start(broker.save(session, fence, Vec::new(), vec![channel.clone()], None));
+    }
+
+    /// Takes a connection out of a channel of the hub.
+    pub(super) fn leave(&mut self, slot: usize, index: usize, place: Place) {
+        match place {
+            Place::Asked => {}
+            Place::Gated(channel) => self.hub.ungate(channel, listener(slot, index)),
+            Place::Live(membership) => {
+                for moved in self.hub.leave(membership) {
+                    self.note_move(moved);
+                }
+            }
+        }
+    }
+
+    /// A member's place in its channel has changed.
+    pub(super) fn note_move(&mut self, Moved { member, position }: Moved) {
+        use crate::connection::{Endpoint, Phase};
+        let Some(connection) = self.connections.get_mut(member.connection as usize) else { return };
+        match &mut connection.phase {
+            Phase::Open(Endpoint::Channel(membership)) => membership.position = position,
+            Phase::Open(Endpoint::Native(client)) => {
+                let subscription = client.subscriptions.get_mut(member.subscription as usize);
+                if let Some(Subscription { place: Place::Live(membership), .. }) = subscription {
+                    membership.position = position;
+                }
+            }
+            Phase::Open(Endpoint::Echo) | Phase::Handshaking(_) | Phase::Closing(_) => {}
+        }
+    }
+
+    pub(super) fn apply_replied(&mut self, slot: usize, to: ReplyTo, replied: Replied) {
+        self.with_session(slot, |session, cx| match replied {
+            Replied::Publish(result) => {
+                session.handle_replied(to, result.map(Reply::Publish).map_err(Into::into), cx);
+            }
+            Replied::Send(result) => {
+                let reply = result.map(|sessions| Reply::Send { sessions });
+                session.handle_replied(to, reply.map_err(Into::into), cx);
+            }
+            Replied::Presence(Ok(list)) => {
+                let members = list.members.iter().map(|member| event::Member {
+                    user: (&*member.user).into(),
+                    session: member.session,
+                    info: broker::info_of(member),
+                    since_ms: member.since.count(),
+                });
+                session.handle_replied(to, Ok(Reply::Presence { members: members.collect() }), cx);
+            }
+            Replied::History(Ok((head, entries))) => {
+                let messages = entries.iter().map(|entry| HistoryMessage {
+                    offset: entry.offset,
+                    data: broker::data_of(entry),
+                    from: entry.from.as_deref().map(Into::into),
+                    at_ms: entry.at.count(),
+                });
+                let page = HistoryPage { head, messages: messages.collect() };
+                session.handle_replied(to, Ok(Reply::History(page)), cx);
+            }
+            Replied::Presence(Err(error)) | Replied::History(Err(error)) => {
+                session.handle_replied(to, Err(error.into()), cx);
+            }
+        });
+    }
+
+    /// The answer if it is there; else it comes by mail.
+    fn now_or_mail(&mut self, slot: usize, outcome: Outcome<Answer>) -> Option<Answer> {
+        match outcome {
+            Outcome::Now(answer) => Some(answer),
+            Outcome::Later(later) => {
+                let seat = self.seat(slot);
+                let broker = Arc::clone(&self.node.broker);
+                self.node.runtime.spawn(async move {
+                    let answer = later.await;
+                    broker.post(seat.worker.into(), Mail::Answer(seat.token, Box::new(answer))).await;
+                });
+                None
+            }
+        }
+    }
+
+    /// Begins something whose end nobody waits for.
+    pub(super) fn start(&self, work: impl Future<Output = ()> + Send + 'static) {
+        if let Outcome::Later(later) = Outcome::begin(work) {
+            self.node.runtime.spawn(later);
+        }
+    }
+}
+
+/// What the session has to know of who the client is.
+pub(super) fn identity(grants: &Grants) -> Identity {
+    Identity {
+        user: Arc::clone(&grants.user),
+        expires_at: grants.expires_at,
+        channels: grants.channels.clone(),
+    }
+}
+
+fn asker(grants: &Grants) -> Asker<'_> {
+    Asker { user: &grants.user, permissions: &grants.permissions }
+}
+
+fn listener(slot: usize, subscription: usize) -> Listener {
+    let index = |value: usize| u32::try_from(value).expect("connections and subscriptions are u32s");
+    Listener { connection: index(slot), subscription: index(subscription) }
+}
