@@ -4,6 +4,7 @@
 //! servers take turns, and each repetition reverses their order; a ratio is taken inside a repetition, so that what else the
 //! machine does at that time weighs on both sides of it. The result is the median of the ratios.
 
+mod native;
 mod rows;
 mod server;
 mod spread;
@@ -14,12 +15,15 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use self::native::NativeGateway;
+use self::rows::Place;
 pub(crate) use self::rows::RowName;
 use self::server::{Launch, Server};
 use self::table::{Cell, Table, TableRow};
 use crate::affinity;
 use crate::cli::CompareArgs;
 use crate::failure::Failure;
+use crate::native::Dialect;
 use crate::report::Verdict;
 
 /// The floor's name, and its place in every list of servers.
@@ -42,6 +46,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<Verdict, Failure> {
         repetitions: args.repetitions,
         quiet: args.quiet,
         server_core: cores.map(|cores| cores.server),
+        native: NativeGateway::new()?,
         launches,
     };
     let outcome = comparison.measure()?;
@@ -84,6 +89,7 @@ struct Comparison {
     quiet: bool,
     /// `None`: nothing is pinned, because there is only one core.
     server_core: Option<usize>,
+    native: NativeGateway,
 }
 
 /// What was measured.
@@ -117,8 +123,14 @@ impl Comparison {
 
     /// The row's figure, and the first fault if the server did not do its work properly.
     fn run_once(&self, row: RowName, launch: &Launch) -> Result<(f64, Option<String>), Failure> {
-        let server = Server::start(launch, self.server_core)?;
-        let report = row.run(server.address(), server.pid(), self.duration)?;
+        let speaks_native = row.is_native() && launch.name == GATEWAY;
+        let (server, dialect) = if speaks_native {
+            (Server::start(&self.native.launch(launch), self.server_core)?, self.native.dialect())
+        } else {
+            (Server::start(launch, self.server_core)?, Dialect::Raw)
+        };
+        let place = Place { address: server.address(), pid: server.pid(), dialect };
+        let report = row.run(&place, self.duration)?;
         let fault = match report.verdict {
             Verdict::Passed => None,
             Verdict::Failed => Some(report.faults.first.first().cloned().unwrap_or_default()),

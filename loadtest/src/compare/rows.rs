@@ -1,5 +1,7 @@
 //! The rows of the performance table: what is done, what is counted, what is to be reached.
 
+mod definitions;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,7 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tidegate_wire::frame::OpCode;
 
-use crate::engine::Goodbye;
+use self::definitions::{DEFINITIONS, Definition, SMALL_BYTES, Work};
 use crate::failure::Failure;
 use crate::native::Dialect;
 use crate::progress::Progress;
@@ -41,6 +43,15 @@ pub(crate) enum RowName {
     /// The same, where the client just closes TCP: nothing but accept and upgrade. Has no goal of its own.
     HandshakeFin,
     Idle,
+    #[serde(rename = "native-fanout-1k")]
+    NativeFanout1K,
+    #[serde(rename = "native-fanout-10k")]
+    NativeFanout10K,
+    #[serde(rename = "native-fanout-1k-16in")]
+    NativeFanout1K16In,
+    NativePublish,
+    NativeConnect,
+    NativeIdle,
 }
 
 /// What a row must reach.
@@ -54,77 +65,15 @@ pub(super) enum Goal {
     None,
 }
 
-/// Everything that is written about a row; one table for all.
-struct Definition {
-    name: RowName,
-    word: &'static str,
-    title: &'static str,
-    goal: Goal,
-    /// What the best library elsewhere reaches.
-    elsewhere: Option<f64>,
-}
-
-const DEFINITIONS: [Definition; 9] = [
-    row(
-        RowName::Echo125,
-        "echo-125",
-        "Echo 125 B, 100 connections, 1 in flight",
-        Goal::Ratio(1.08),
-        Some(1.03),
-    ),
-    row(
-        RowName::Echo16In,
-        "echo-16in",
-        "Echo 125 B, 20 connections, 16 in flight",
-        Goal::Ratio(1.15),
-        Some(1.06),
-    ),
-    row(
-        RowName::Echo16K,
-        "echo-16k",
-        "Echo 16 KiB, 100 connections, 1 in flight",
-        Goal::Ratio(1.05),
-        Some(0.98),
-    ),
-    row(RowName::Fanout1K, "fanout-1k", "Fan-out 125 B to 1,000, 1 in flight", Goal::Ratio(1.10), Some(1.00)),
-    row(
-        RowName::Fanout10K,
-        "fanout-10k",
-        "Fan-out 125 B to 10,000, 1 in flight",
-        Goal::Ratio(1.10),
-        Some(1.07),
-    ),
-    row(
-        RowName::Fanout1K16In,
-        "fanout-1k-16in",
-        "Fan-out 125 B to 1,000, 16 in flight",
-        Goal::Ratio(1.15),
-        Some(1.06),
-    ),
-    row(RowName::Handshake, "handshake", "Handshake and close frames", Goal::Ratio(1.10), Some(0.99)),
-    row(RowName::HandshakeFin, "handshake-fin", "Handshake, TCP closed by the client", Goal::None, None),
-    row(RowName::Idle, "idle", "Idle connection, 19,000 of them", Goal::Bytes(400.0), Some(457.0)),
-];
-
-const fn row(
-    name: RowName,
-    word: &'static str,
-    title: &'static str,
-    goal: Goal,
-    elsewhere: Option<f64>,
-) -> Definition {
-    Definition { name, word, title, goal, elsewhere }
-}
-
-const SMALL_BYTES: usize = 125;
-const LARGE_BYTES: usize = 16 * 1024;
 const IDLE_CONNECTIONS: usize = 19_000;
 const HANDSHAKES_UNDER_WAY: usize = 32;
+/// Where the gateway speaks the native dialect.
+const NATIVE_PATH: &str = "/ws";
 const WARMUP: Duration = Duration::from_millis(300);
 
 impl RowName {
     /// All that have a goal.
-    pub(crate) const DEFAULT: [Self; 8] = [
+    pub(crate) const DEFAULT: [Self; 14] = [
         Self::Echo125,
         Self::Echo16In,
         Self::Echo16K,
@@ -133,7 +82,34 @@ impl RowName {
         Self::Fanout1K16In,
         Self::Handshake,
         Self::Idle,
+        Self::NativeFanout1K,
+        Self::NativeFanout10K,
+        Self::NativeFanout1K16In,
+        Self::NativePublish,
+        Self::NativeConnect,
+        Self::NativeIdle,
     ];
+
+    /// Is this about sessions? Servers that have none then do the same work in the raw dialect.
+    pub(super) fn is_native(self) -> bool {
+        match self {
+            Self::NativeFanout1K
+            | Self::NativeFanout10K
+            | Self::NativeFanout1K16In
+            | Self::NativePublish
+            | Self::NativeConnect
+            | Self::NativeIdle => true,
+            Self::Echo125
+            | Self::Echo16In
+            | Self::Echo16K
+            | Self::Fanout1K
+            | Self::Fanout10K
+            | Self::Fanout1K16In
+            | Self::Handshake
+            | Self::HandshakeFin
+            | Self::Idle => false,
+        }
+    }
 
     fn definition(self) -> &'static Definition {
         DEFINITIONS
@@ -156,56 +132,39 @@ impl RowName {
 
     /// What the figures are.
     pub(super) fn figure_unit(self) -> &'static str {
-        match self {
-            Self::Echo125 | Self::Echo16In | Self::Echo16K => "us a message",
-            Self::Fanout1K | Self::Fanout10K | Self::Fanout1K16In => "us a delivery",
-            Self::Handshake | Self::HandshakeFin => "us a handshake",
-            Self::Idle => "bytes",
+        match self.definition().work {
+            Work::Echo { .. } => "us a message",
+            Work::Fanout { .. } => "us a delivery",
+            Work::Handshake(_) => "us a handshake",
+            Work::Idle => "bytes",
         }
     }
 
-    /// Does this row's work on the server at `address`.
-    pub(super) fn run(self, address: SocketAddr, pid: u32, duration: Duration) -> Result<Report, Failure> {
+    /// Does this row's work on a server.
+    pub(super) fn run(self, on: &Place, duration: Duration) -> Result<Report, Failure> {
         let bounds = Bounds { warmup: WARMUP, duration, count: u64::MAX };
-        let on = |path: &str| Common {
-            target: Target {
-                host: address.to_string(),
-                path: path.to_owned(),
-                address,
-                scheme: Scheme::Plain,
-            },
-            dialect: Dialect::Raw,
-            sources: None,
-            pid: Some(pid),
-            progress: Progress::silent(),
-        };
         let messages = |size_bytes, depth| Messages { size_bytes, opcode: OpCode::Binary, depth };
-        let echo = |connections, size_bytes, depth| {
-            let messages = messages(size_bytes, depth);
-            echo::run(EchoPlan { common: on("/echo"), connections, messages, rate: None, bounds })
-        };
-        let fanout = |subscribers, depth| {
-            let messages = messages(SMALL_BYTES, depth);
-            let common = on("/raw/bench");
-            fanout::run(FanoutPlan { common, subscribers, publishers: 1, messages, rate: None, bounds })
-        };
-        let handshake = |goodbye| {
-            let sources = Some("127.0.0.1-127.0.0.20".parse().expect("a constant range"));
-            let common = Common { sources, ..on("/echo") };
-            let concurrency = HANDSHAKES_UNDER_WAY;
-            handshake::run(HandshakePlan { common, concurrency, rate: None, goodbye, bounds })
-        };
-        match self {
-            Self::Echo125 => echo(100, SMALL_BYTES, 1),
-            Self::Echo16In => echo(20, SMALL_BYTES, 16),
-            Self::Echo16K => echo(100, LARGE_BYTES, 1),
-            Self::Fanout1K => fanout(1_000, 1),
-            Self::Fanout10K => fanout(10_000, 1),
-            Self::Fanout1K16In => fanout(1_000, 16),
-            Self::Handshake => handshake(Goodbye::Frame),
-            Self::HandshakeFin => handshake(Goodbye::Fin),
-            Self::Idle => idle::run(IdlePlan {
-                common: on("/echo"),
+        match self.definition().work {
+            Work::Echo { connections, size_bytes, depth } => {
+                let messages = messages(size_bytes, depth);
+                echo::run(EchoPlan { common: on.common("/echo"), connections, messages, rate: None, bounds })
+            }
+            Work::Fanout { subscribers, depth } => fanout::run(FanoutPlan {
+                common: on.common("/raw/bench"),
+                subscribers,
+                publishers: 1,
+                messages: messages(SMALL_BYTES, depth),
+                rate: None,
+                bounds,
+            }),
+            Work::Handshake(goodbye) => {
+                let sources = Some("127.0.0.1-127.0.0.20".parse().expect("a constant range"));
+                let common = Common { sources, ..on.common("/echo") };
+                let concurrency = HANDSHAKES_UNDER_WAY;
+                handshake::run(HandshakePlan { common, concurrency, rate: None, goodbye, bounds })
+            }
+            Work::Idle => idle::run(IdlePlan {
+                common: on.common("/echo"),
                 connections: IDLE_CONNECTIONS,
                 subscribe: Subscribe::OneForAll,
                 settle: Duration::from_secs(1),
@@ -216,16 +175,41 @@ impl RowName {
 
     /// The one number of a report that this row is about.
     pub(super) fn figure(self, report: &Report) -> f64 {
-        match self {
-            Self::Idle => lookup(&report.derived, "private_bytes_per_connection"),
-            Self::Echo125
-            | Self::Echo16In
-            | Self::Echo16K
-            | Self::Fanout1K
-            | Self::Fanout10K
-            | Self::Fanout1K16In
-            | Self::Handshake
-            | Self::HandshakeFin => report.server.as_ref().map_or(0.0, |server| server.cpu_us_per_unit),
+        match self.definition().work {
+            Work::Idle => lookup(&report.derived, "private_bytes_per_connection"),
+            Work::Echo { .. } | Work::Fanout { .. } | Work::Handshake(_) => {
+                report.server.as_ref().map_or(0.0, |server| server.cpu_us_per_unit)
+            }
+        }
+    }
+}
+
+/// A running server, and what it is spoken to in.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) address: SocketAddr,
+    pub(super) pid: u32,
+    pub(super) dialect: Dialect,
+}
+
+impl Place {
+    /// On `raw_path`, unless the dialect has a path of its own.
+    fn common(&self, raw_path: &str) -> Common {
+        let path = match self.dialect {
+            Dialect::Raw => raw_path,
+            Dialect::Native(_) => NATIVE_PATH,
+        };
+        Common {
+            target: Target {
+                host: self.address.to_string(),
+                path: path.to_owned(),
+                address: self.address,
+                scheme: Scheme::Plain,
+            },
+            dialect: self.dialect.clone(),
+            sources: None,
+            pid: Some(self.pid),
+            progress: Progress::silent(),
         }
     }
 }
@@ -261,6 +245,7 @@ mod tests {
         for row in RowName::DEFAULT.into_iter().chain([RowName::HandshakeFin]) {
             assert_eq!(row.to_string().parse(), Ok(row));
             assert_eq!(serde_json::to_value(row).unwrap(), row.to_string());
+            assert_eq!(row.to_string().starts_with("native-"), row.is_native());
         }
         assert!("echo".parse::<RowName>().unwrap_err().contains("echo-16k"));
     }

@@ -55,6 +55,7 @@ impl Launch {
     ) -> Result<Self, Failure> {
         let mut variables: Vec<(String, String)> = [
             ("TIDEGATE_CLIENT__LISTEN", "127.0.0.1:0"),
+            ("TIDEGATE_API__LISTEN", "127.0.0.1:0"),
             ("TIDEGATE_ADMIN__LISTEN", "127.0.0.1:0"),
             ("TIDEGATE_NODE__WORKERS", "1"),
         ]
@@ -72,6 +73,13 @@ impl Launch {
             arguments: arguments.to_vec(),
             environment: variables,
         })
+    }
+
+    /// The same with more arguments behind the others.
+    pub(super) fn with_arguments(&self, more: impl IntoIterator<Item = String>) -> Self {
+        let mut launch = self.clone();
+        launch.arguments.extend(more);
+        launch
     }
 
     /// From `NAME=COMMAND`.

@@ -1,5 +1,8 @@
 //! `compare` with a second floor in the place of another server: everything but the figures can be told in advance.
 
+use std::os::unix::fs::PermissionsExt;
+
+use crate::hub::{Flaw, Keeps, serve_hub};
 use crate::program::{BINARY, run, run_words};
 
 #[test]
@@ -70,4 +73,34 @@ fn a_server_that_does_not_start_is_named() {
     assert_eq!(outcome.code, 2);
     assert!(outcome.stderr.contains("server gateway did not start"), "{}", outcome.stderr);
     assert_eq!(run("compare").code, 2);
+}
+
+/// The gateway here is a script that tells where the hub is: what `compare` gives it and does with it is real, its CPU time is not.
+#[test]
+fn rows_about_sessions_start_the_gateway_with_a_key_and_speak_its_dialect() {
+    let hub = serve_hub(Keeps::Nothing, Flaw::None);
+    let directory = tempfile::tempdir().unwrap();
+    let gateway = directory.path().join("gateway");
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = --config ] && grep -q 'alg = \"HS256\"' \"$2\" && echo listening on {hub}\nexec sleep 60\n"
+    );
+    std::fs::write(&gateway, script).unwrap();
+    std::fs::set_permissions(&gateway, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let outcome = run_words(&[
+        "compare",
+        "--gateway",
+        gateway.to_str().unwrap(),
+        "--rows",
+        "native-publish,native-connect",
+        "--repetitions",
+        "1",
+        "--duration",
+        "100ms",
+        "--quiet",
+        "--markdown",
+    ]);
+
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert!(outcome.stdout.contains("| Publish 125 B to 1 subscriber, 100 sessions; floor: echo |"));
+    assert!(outcome.stdout.contains("<= 2.50 x"), "{}", outcome.stdout);
 }
