@@ -18,7 +18,6 @@ mod problem;
 #[expect(unused_qualifications, reason = "utoipa names types by their whole path")]
 mod reads;
 mod request;
-mod right;
 mod server;
 mod services;
 mod stats;
@@ -38,11 +37,12 @@ use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::admission::api_key::ApiKeys;
+
 pub(crate) use answers::{
     ChannelInfo, HistoryMessage, Member, NodeInfo, Published, Reached, SessionInfo, Subscription,
 };
 pub(crate) use call::Call;
-pub(crate) use right::{Key, KeyCheck, Right, Rights};
 pub(crate) use server::ApiServer;
 pub(crate) use services::{
     Answer, ChannelsQuery, Disconnect, History, HistoryQuery, Page, Presence, PresenceQuery, Publish, Send,
@@ -69,8 +69,8 @@ pub(crate) struct ApiLimits {
 pub(crate) struct ApiParts {
     /// Does what is asked for.
     pub services: Arc<dyn Services>,
-    /// Finds keys.
-    pub keys: KeyCheck,
+    /// Who may ask for what.
+    pub keys: Arc<ApiKeys>,
     /// Bounds.
     pub limits: ApiLimits,
     /// Where requests are counted.
@@ -80,7 +80,7 @@ pub(crate) struct ApiParts {
 /// What all requests share.
 struct Shared {
     services: Arc<dyn Services>,
-    keys: KeyCheck,
+    keys: Arc<ApiKeys>,
     limits: ApiLimits,
     stats: Arc<ApiStats>,
     slots: Arc<Semaphore>,

@@ -9,10 +9,10 @@ use super::Shared;
 use super::answers::{BatchAnswer, BatchResult};
 use super::bodies::{BatchBody, BatchCommand};
 use super::document::CommandProblems;
-use super::guard::check;
+use super::guard::Caller;
 use super::problem::Problem;
 use super::request::{JsonBody, Trace, parse};
-use super::right::{Key, Right};
+use crate::config::api::Right;
 
 /// Carry out several commands
 ///
@@ -30,7 +30,7 @@ use super::right::{Key, Right};
 )]
 pub(super) async fn batch(
     State(shared): State<Arc<Shared>>,
-    Extension(key): Extension<Key>,
+    Extension(caller): Extension<Caller>,
     trace: Trace,
     body: JsonBody,
 ) -> Result<Json<BatchAnswer>, Problem> {
@@ -40,7 +40,7 @@ pub(super) async fn batch(
         let result = match parse::<BatchCommand>(command.get()) {
             Ok(command) => {
                 let name = command.name();
-                carry_out(&shared, &key, &trace, command)
+                carry_out(&shared, &caller, &trace, command)
                     .await
                     .map_err(|problem| problem.below(&format!("/commands/{index}/{name}")))
             }
@@ -53,11 +53,11 @@ pub(super) async fn batch(
 
 async fn carry_out(
     shared: &Shared,
-    key: &Key,
+    caller: &Caller,
     Trace(trace): &Trace,
     command: BatchCommand,
 ) -> Result<BatchResult, Problem> {
-    check(key, command.right())?;
+    caller.check(command.right())?;
     let (services, data_bytes_max) = (&shared.services, shared.limits.data_bytes_max);
     Ok(match command {
         BatchCommand::Publish(body) => {

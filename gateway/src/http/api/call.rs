@@ -1,6 +1,6 @@
 //! The calls of the server API: one table for the guard, the metrics and the check of the description.
 
-use super::right::Right;
+use crate::config::api::Right;
 
 /// Something that can be asked for on the API port.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

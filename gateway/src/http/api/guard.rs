@@ -13,17 +13,36 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::body::{Frame, SizeHint};
 use tidegate_protocol::error::ErrorCode;
+use tidegate_service::config::Choice;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::Shared;
 use super::call::{Access, Call};
 use super::problem::Problem;
-use super::right::{Key, Right};
 use super::stats::{ApiStats, Outcome};
+use crate::config::api::Right;
 
 /// Longest `Authorization` that is looked at.
 const CREDENTIALS_BYTES_MAX: usize = 4096;
+
+/// Who asks: a key that is known, without its secret.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    name: Arc<str>,
+    rights: Box<[Right]>,
+}
+
+impl Caller {
+    /// Whether this key may do something.
+    pub(super) fn check(&self, right: Right) -> Result<(), Problem> {
+        if self.rights.contains(&right) {
+            return Ok(());
+        }
+        tracing::debug!(key = &*self.name, right = right.name(), "an API key lacks a right");
+        Err(Problem::lacks(right))
+    }
+}
 
 /// Every request comes through here.
 pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
@@ -48,14 +67,10 @@ async fn admit(shared: &Shared, call: Call, mut request: Request, next: Next) ->
     match call.row().access {
         Access::Open => {}
         Access::AnyKey => {
-            let key = authenticate(shared, request.headers())?;
-            request.extensions_mut().insert(key);
+            let caller = authenticate(shared, request.headers())?;
+            request.extensions_mut().insert(caller);
         }
-        Access::Key(right) => {
-            let key = authenticate(shared, request.headers())?;
-            check(&key, right)?;
-            request.extensions_mut().insert(key);
-        }
+        Access::Key(right) => authenticate(shared, request.headers())?.check(right)?,
     }
     let deadline = shared.limits.answer_timeout;
     let response = timeout(deadline, next.run(request)).await.map_err(|_elapsed| {
@@ -67,17 +82,8 @@ async fn admit(shared: &Shared, call: Call, mut request: Request, next: Next) ->
     Ok(response.map(|body| Body::new(Occupying { body, _slot: slot })))
 }
 
-/// Whether a key may do this.
-pub(super) fn check(key: &Key, right: Right) -> Result<(), Problem> {
-    if key.rights.has(right) {
-        return Ok(());
-    }
-    tracing::debug!(key = &*key.name, right = right.as_str(), "an API key lacks a right");
-    Err(Problem::lacks(right))
-}
-
 /// Finds the key of `Authorization: Bearer KEY` (RFC 6750, section 2.1). The scheme has no case (RFC 9110, section 11.1).
-fn authenticate(shared: &Shared, headers: &HeaderMap) -> Result<Key, Problem> {
+fn authenticate(shared: &Shared, headers: &HeaderMap) -> Result<Caller, Problem> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return Err(Problem::no_key()) };
     let credentials = value.to_str().ok().filter(|text| text.len() <= CREDENTIALS_BYTES_MAX);
@@ -87,7 +93,8 @@ fn authenticate(shared: &Shared, headers: &HeaderMap) -> Result<Key, Problem> {
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(Problem::no_key());
     }
-    (shared.keys)(secret.trim()).ok_or_else(Problem::unknown_key)
+    let key = shared.keys.find(secret.trim()).ok_or_else(Problem::unknown_key)?;
+    Ok(Caller { name: key.name().into(), rights: key.grant().clone() })
 }
 
 /// Answers hold what nobody else may see or keep, and are never pages.

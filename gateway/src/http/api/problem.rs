@@ -12,9 +12,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tidegate_protocol::error::{ErrorBody, ErrorCode};
 use tidegate_protocol::time::whole_ms;
+use tidegate_service::config::Choice;
 use utoipa::ToSchema;
 
-use super::right::Right;
+use crate::config::api::Right;
 
 /// The media type of a problem.
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
@@ -117,8 +118,10 @@ impl Problem {
 
     /// 403: a key that lacks a right.
     pub(super) fn lacks(right: Right) -> Self {
-        let detail =
-            format!("this key lacks the right `{right}`: add it to `rights` of the key in [[api.keys]]");
+        let detail = format!(
+            "this key lacks the right `{}`: add it to `rights` of the key in [[api.keys]]",
+            right.name()
+        );
         Self::new(StatusCode::FORBIDDEN, ErrorCode::Forbidden, detail)
     }
 

@@ -13,18 +13,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use tidegate_service::config::{Choice, Secret};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::config::api::{ApiKey, Right};
 use fake::Fake;
 
 /// How long a test waits for what has to happen.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A key with every right. `key-of-RIGHT` has that one only.
-const ALL_RIGHTS: &str = "key-of-all";
+/// The key with every right; see [`keys`].
+const ALL_RIGHTS: &str = "secret-key-of-all";
 
 struct Running {
     address: SocketAddr,
@@ -46,12 +48,23 @@ fn limits() -> ApiLimits {
     ApiLimits { answer_timeout: PATIENCE, ..ApiLimits::for_messages(1024) }
 }
 
-fn key_of(secret: &str) -> Option<Key> {
-    let rights = match secret.strip_prefix("key-of-")? {
-        "all" => Right::ALL.into_iter().collect(),
-        one => Rights::from_iter([Right::ALL.into_iter().find(|right| right.as_str() == one)?]),
-    };
-    Some(Key { name: secret.into(), rights })
+/// A key for each right, and one for all.
+fn keys() -> ApiKeys {
+    let all = ("all", Right::ALL.iter().map(|(right, _)| *right).collect());
+    let keys = Right::ALL.iter().map(|&(right, name)| (name, vec![right])).chain([all]);
+    let config: Vec<_> = keys
+        .map(|(name, rights)| ApiKey {
+            name: name.to_owned(),
+            secret: Some(Secret::new(secret_of(name))),
+            secret_file: None,
+            rights,
+        })
+        .collect();
+    ApiKeys::from_config(&config).unwrap()
+}
+
+fn secret_of(name: &str) -> String {
+    format!("secret-key-of-{name}")
 }
 
 impl Running {
@@ -66,7 +79,7 @@ impl Running {
         let address = server.address();
         let (fake, stats) = (Arc::<Fake>::default(), Arc::<ApiStats>::default());
         let services = Arc::clone(&fake) as Arc<dyn Services>;
-        let parts = ApiParts { services, keys: Arc::new(key_of), limits, stats: Arc::clone(&stats) };
+        let parts = ApiParts { services, keys: Arc::new(keys()), limits, stats: Arc::clone(&stats) };
         let (stop, stopped) = oneshot::channel();
         let serving = runtime.spawn(server.run(router(parts), async { drop(stopped.await) }));
         Self { address, fake, stats, runtime, stop: Some(stop), serving: Some(serving) }

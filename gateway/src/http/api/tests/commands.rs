@@ -189,7 +189,7 @@ fn a_command_that_fails_does_not_stop_those_behind_it() {
 #[test]
 fn each_command_of_a_batch_needs_its_own_right() {
     let api = Running::start();
-    let headers = format!("{}Content-Type: application/json\r\n", bearer("key-of-publish"));
+    let headers = format!("{}Content-Type: application/json\r\n", bearer(&secret_of("publish")));
     let body = r#"{"commands":[{"send":{"user":"ann","data":1}},{"publish":{"channel":"live","data":1}}]}"#;
 
     let answer = api.ask("POST", "/v1/batch", &headers, body).ok();

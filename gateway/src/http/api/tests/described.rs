@@ -50,7 +50,7 @@ fn every_call_is_described_with_the_right_it_needs() {
         .into_iter()
         .filter_map(|call| {
             let rights = match call.row().access {
-                Access::Key(right) => vec![right.as_str().to_owned()],
+                Access::Key(right) => vec![right.name().to_owned()],
                 Access::AnyKey | Access::Open => vec![],
             };
             Some((call.row().path?.to_owned(), rights))
@@ -139,7 +139,7 @@ fn the_guide_names_every_call_right_and_error_code() {
         }
     }
     let codes = tidegate_protocol::error::ErrorCode::ALL.map(|code| code.as_str());
-    for word in Right::ALL.map(Right::as_str).into_iter().chain(codes).chain(["not_found"]) {
+    for word in Right::ALL.iter().map(|(_, name)| *name).chain(codes).chain(["not_found"]) {
         assert!(guide.contains(&format!("`{word}`")), "{word}");
     }
 }

@@ -41,10 +41,10 @@ fn every_call_needs_a_key_that_is_known() {
         answer.problem(401, "unauthorized");
         assert_eq!(answer.header("www-authenticate"), Some(r#"bearer realm="tidegate""#));
 
-        let answer = api.ask(method, &path, &(bearer("key-of-nobody") + JSON), body);
+        let answer = api.ask(method, &path, &(bearer(&secret_of("nobody")) + JSON), body);
         let problem = answer.problem(401, "unauthorized");
         assert!(answer.header("www-authenticate").unwrap().contains("invalid_token"), "{}", answer.head);
-        assert!(!problem.to_string().contains("key-of-nobody"), "{problem}");
+        assert!(!problem.to_string().contains(&secret_of("nobody")), "{problem}");
     }
     assert_eq!(api.fake.asked(), []);
 }
@@ -69,8 +69,8 @@ fn credentials_that_are_no_single_bearer_key_are_none() {
 fn every_call_needs_its_own_right_and_no_other() {
     let api = Running::start();
     for (call, method, path, body) in requests() {
-        for right in Right::ALL {
-            let key = bearer(&format!("key-of-{right}")) + JSON;
+        for &(right, name) in Right::ALL {
+            let key = bearer(&secret_of(name)) + JSON;
             let answer = api.ask(method, &path, &key, body);
             if call.row().access == Access::AnyKey || call.row().access == Access::Key(right) {
                 answer.ok();
@@ -78,7 +78,7 @@ fn every_call_needs_its_own_right_and_no_other() {
             }
             let problem = answer.problem(403, "forbidden");
             let Access::Key(needed) = call.row().access else { panic!("{call:?} is open") };
-            assert!(problem["detail"].as_str().unwrap().contains(needed.as_str()), "{problem}");
+            assert!(problem["detail"].as_str().unwrap().contains(needed.name()), "{problem}");
         }
     }
 }
