@@ -393,6 +393,8 @@ impl CatchUp {
     }
 }
 
-fn append_gap(channel: &str, position: Option<Position>, cx: &mut Cx<'_>) {
+/// Tells that everything up to `lost`, and it too, will not come.
+fn append_gap(channel: &str, lost: Option<Position>, cx: &mut Cx<'_>) {
+    let position = lost.map(Position::next);
     cx.out.push(|out| event::append_gap(out, &Gap { channel: channel.into(), position }));
 }

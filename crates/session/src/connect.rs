@@ -216,7 +216,7 @@ impl Session {
             }
             Err(error) => {
                 let Some(removed) = self.subscriptions.remove(channel) else { return };
-                connecting.refused.push((removed.channel, error));
+                connecting.refuse(removed.channel, error);
                 let Stage::CatchingUp(catch_up) = removed.stage else { return };
                 self.gated_bytes -= catch_up.gate.bytes();
                 if catch_up.answer.is_some() {
@@ -238,7 +238,8 @@ impl Session {
         let Phase::Connecting(connecting) = &mut self.phase else { return };
         if connecting.step == Step::Subscribing {
             connecting.outstanding += 1;
-            self.ask(&channel, StartFrom::Live, AskedBy::Server);
+            let from = self.start_of(&channel, None);
+            self.ask(&channel, from, AskedBy::Server);
         } else {
             connecting.want(&[channel], AskedBy::Server);
         }
@@ -317,7 +318,7 @@ impl Session {
 
     fn refuse_wanted(&mut self, channel: ChannelName, cx: &Cx<'_>) {
         if let Phase::Connecting(connecting) = &mut self.phase {
-            connecting.refused.push((channel, too_many_subscriptions(cx)));
+            connecting.refuse(channel, too_many_subscriptions(cx));
         }
     }
 
@@ -329,7 +330,9 @@ impl Session {
         if let (Some(id), Some(opened)) = (connecting.id, &connecting.opened) {
             self.reply_connected(id, opened, cx);
         }
-        for (channel, error) in &connecting.refused {
+        // What was refused first may have been granted by the server since.
+        let is_over = |channel: &ChannelName| self.subscriptions.find(channel.as_str()).is_none();
+        for (channel, error) in connecting.refused.iter().filter(|(channel, _)| is_over(channel)) {
             append_unsubscribed(channel.as_str(), error.code.as_str(), &error.message, cx);
         }
         self.deliver_answers(cx);
@@ -368,6 +371,11 @@ impl Session {
 }
 
 impl Connecting {
+    fn refuse(&mut self, channel: ChannelName, error: ErrorBody) {
+        self.refused.retain(|(refused, _)| *refused != channel);
+        self.refused.push((channel, error));
+    }
+
     fn want(&mut self, channels: &[ChannelName], by: AskedBy) {
         let wanted = |channel: &ChannelName| Wanted { by, channel: channel.clone() };
         self.wanted.extend(channels.iter().map(wanted));

@@ -185,7 +185,7 @@ fn a_hole_that_stays_is_told_after_some_readings() {
     let ask = reread(&mut rig, 5);
     rig.answer("a", ask, Ok(subscribed_at(5)));
 
-    assert_eq!(rig.told(), ["gap a 1/7", "message a 8"]);
+    assert_eq!(rig.told(), ["gap a 1/8", "message a 8"]);
     assert_eq!(rig.effects(), []);
     assert_eq!(rig.session.subscription("a"), Some(Delivery::Live));
 }
@@ -200,7 +200,7 @@ fn a_reading_that_finds_the_missing_ones_gone_is_told_as_a_gap() {
     rig.live("a", 8);
     rig.answer("a", ask, Ok(Subscribed { recovered: Some(false), ..subscribed_at(7) }));
 
-    assert_eq!(rig.told(), ["gap a 1/7", "message a 8"]);
+    assert_eq!(rig.told(), ["gap a 1/8", "message a 8"]);
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn a_new_epoch_is_read_again_and_told_as_a_gap() {
     let head = Some(new(1));
     rig.answer("a", ask, Ok(Subscribed { head, recovered: Some(false), replay: Vec::new() }));
 
-    assert_eq!(rig.told(), ["gap a 2/1", "message a 2"]);
+    assert_eq!(rig.told(), ["gap a 2/2", "message a 2"]);
     assert_eq!(rig.session.subscription("a"), Some(Delivery::Live));
 }
 

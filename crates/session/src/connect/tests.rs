@@ -323,3 +323,16 @@ fn what_a_resumed_session_loses_before_it_is_asked_for_is_not_asked_for() {
 
     assert_eq!(rig.told(), ["1 connect as ada resumed", "unsubscribed a forbidden"]);
 }
+
+#[test]
+fn a_channel_that_was_refused_and_then_granted_by_the_server_is_not_told_as_over() {
+    let mut rig = Rig::connect_and_open(r#"{"id":1,"connect":{"subscribe":["a","b"]}}"#);
+    let asks = rig.asks();
+    rig.answer("a", asks[0].2, Err(refusal(ErrorCode::Forbidden)));
+    rig.call(|session, cx| session.handle_forced_subscribe(name("a"), cx)).unwrap();
+    let granted = rig.asks();
+    rig.answer("a", granted[0].2, Ok(subscribed_at(3)));
+    rig.answer("b", asks[1].2, Ok(subscribed_at(0)));
+
+    assert_eq!(rig.told(), ["1 connect as ada, a 1/3, b 1/0"]);
+}

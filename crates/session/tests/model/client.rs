@@ -103,14 +103,16 @@ impl Client {
                     return Ok(Reaction::None);
                 }
                 let view = self.view(&gap.channel)?;
+                let last_lost =
+                    gap.position.map(|first| Position { offset: first.offset.saturating_sub(1), ..first });
                 view.number = None;
-                if let (Some(now), Some(then)) = (gap.position, view.position)
+                if let (Some(now), Some(then)) = (last_lost, view.position)
                     && now.epoch == then.epoch
                     && now.offset <= then.offset
                 {
                     return Err(format!("a gap backwards: {now:?} after {then:?}"));
                 }
-                view.position = gap.position.or(view.position);
+                view.position = last_lost.or(view.position);
             }
             Event::Unsubscribed(unsubscribed) => {
                 self.leave(&unsubscribed.channel);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use tidegate_protocol::command::{self, ParseLimits};
+use tidegate_protocol::command::{self, ParseLimits, StartFrom};
 use tidegate_protocol::event::Objects;
 use tidegate_protocol::position::Position;
 use tidegate_protocol::time::Millis;
@@ -53,9 +53,26 @@ pub(crate) enum Item {
 pub(crate) enum Answer {
     Authenticated(Result<Identity, Refusal>),
     Opened(Result<Opened, Refusal>),
-    Subscribed { channel: String, ask: Ask, answer: Result<Subscribed, Refusal> },
-    Replied { to: ReplyTo, answer: Result<(), Refusal>, is_twice: bool },
-    Refreshed { to: ReplyTo, answer: Result<Identity, Refusal> },
+    /// The history is still to be read, when this comes.
+    Read {
+        channel: String,
+        ask: Ask,
+        from: StartFrom,
+    },
+    Subscribed {
+        channel: String,
+        ask: Ask,
+        answer: Result<Subscribed, Refusal>,
+    },
+    Replied {
+        to: ReplyTo,
+        answer: Result<(), Refusal>,
+        is_twice: bool,
+    },
+    Refreshed {
+        to: ReplyTo,
+        answer: Result<Identity, Refusal>,
+    },
 }
 
 /// What happens to a publication on its way to a gated subscriber.
@@ -112,6 +129,7 @@ impl Connection {
                 self.call(now, |session, cx| session.handle_authenticated(answer, cx));
             }
             Answer::Opened(answer) => self.call(now, |session, cx| session.handle_opened(answer, cx)),
+            Answer::Read { .. } => unreachable!("the world reads before it answers"),
             Answer::Subscribed { channel, ask, answer } => {
                 if answer.is_err() && self.hub.get(&channel).is_some_and(|entry| entry.ask == ask) {
                     self.hub.remove(&channel);
@@ -167,7 +185,7 @@ impl Connection {
             if let (Some(now), Some(last)) = (publication.position, last)
                 && now.epoch != last.epoch
             {
-                self.write_gap(channel, Position { offset: now.offset - 1, ..now });
+                self.write_gap(channel, now);
             }
             if is_gated {
                 self.hand_in_one(now, channel, &publication);

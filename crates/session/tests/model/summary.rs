@@ -33,10 +33,10 @@ impl Summary {
         let Self { connections, resumed, received, recovered, not_recovered, .. } = self;
         let Self { gaps, errors, rereads, closes, edge_faults, .. } = self;
         for count in [connections, resumed, received, recovered, not_recovered] {
-            assert!(*count > 100, "{self:?}");
+            assert!(*count > 20, "{self:?}");
         }
         for count in [gaps, errors, rereads, closes, edge_faults] {
-            assert!(*count > 100, "{self:?}");
+            assert!(*count > 20, "{self:?}");
         }
     }
 }

@@ -100,7 +100,7 @@ impl World {
         let is_calm = seed.is_multiple_of(4);
         let worst = |random: &mut Random, percent| if is_calm { 0 } else { random.below(percent) };
         let faults = Faults {
-            edge: random.below(50),
+            edge: random.below(70),
             refusals: worst(&mut random, 20),
             history: worst(&mut random, 6),
             cuts: random.below(12),
@@ -175,10 +175,18 @@ impl World {
         }
     }
 
-    /// No faults any more: whoever is not connected connects, and everyone publishes once more.
+    /// No faults any more: whoever is not connected comes back, and everyone publishes once more.
     fn end(&mut self) -> Checked {
         self.is_ending = true;
+        let token_may_end = self.faults.token_ms.is_some();
         self.faults = Faults { edge: 0, refusals: 0, history: 0, cuts: 0, token_ms: None, ..self.faults };
+        self.read_wire(true)?;
+        if token_may_end || self.random.percent(30) {
+            self.hang_up(None);
+        }
+        if let Some(saved) = &mut self.saved {
+            saved.expires_at = None;
+        }
         for _ in 0..3 {
             self.read_wire(true)?;
             if self.connection.is_none() {
@@ -220,8 +228,8 @@ impl World {
             Happening::Fanout { channel, publication } => self.fan_out(channel, publication),
             Happening::Answer { connection: number, answer } => {
                 self.trace(|| format!("answer {answer:?}"));
-                if let Some(connection) = self.connection.as_mut().filter(|open| open.number == number) {
-                    connection.answer(self.now, answer);
+                if self.connection.as_ref().is_some_and(|open| open.number == number) {
+                    self.answer(answer);
                 }
             }
         }
@@ -250,7 +258,7 @@ impl World {
             if let Some(effect) = connection.session.poll_effect() {
                 self.perform(effect);
             } else if let Some(answer) = connection.ready.pop_front() {
-                connection.answer(self.now, answer);
+                self.answer(answer);
             } else if let Some(object) = connection.session.poll_held() {
                 if let Some(effect) = connection.command(self.now, &object) {
                     self.perform(effect);
@@ -333,7 +341,7 @@ impl World {
             Fault::Bypass
         } else if self.random.percent(self.faults.edge) {
             self.summary.edge_faults += 1;
-            *self.random.pick(&[Fault::Drop, Fault::Duplicate, Fault::Late])
+            *self.random.pick(&[Fault::Drop, Fault::Drop, Fault::Duplicate, Fault::Late])
         } else {
             Fault::None
         };

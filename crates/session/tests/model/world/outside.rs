@@ -26,8 +26,12 @@ impl World {
                 } else if let Some(connection) = &mut self.connection {
                     connection.join(channel.as_str(), ask);
                 }
-                let answer = refusal.map_or_else(|| Ok(self.read(channel.as_str(), from)), Err);
-                Answer::Subscribed { channel: channel.to_string(), ask, answer }
+                let channel = channel.to_string();
+                match refusal {
+                    None if self.random.percent(50) => Answer::Read { channel, ask, from },
+                    None => Answer::Subscribed { ask, answer: Ok(self.read(&channel, from)), channel },
+                    Some(refusal) => Answer::Subscribed { channel, ask, answer: Err(refusal) },
+                }
             }
             Effect::Unsubscribe { channel } => {
                 if let Some(connection) = &mut self.connection {
@@ -64,6 +68,18 @@ impl World {
             let number = connection.number;
             let delay = self.random.below(self.faults.delay_ms_max);
             self.later(self.now + delay, Happening::Answer { connection: number, answer });
+        }
+    }
+
+    pub(super) fn answer(&mut self, answer: Answer) {
+        let answer = match answer {
+            Answer::Read { channel, ask, from } => {
+                Answer::Subscribed { ask, answer: Ok(self.read(&channel, from)), channel }
+            }
+            read => read,
+        };
+        if let Some(connection) = &mut self.connection {
+            connection.answer(self.now, answer);
         }
     }
 
