@@ -1,11 +1,13 @@
 // Builds `dist/tidegate.min.js`, the client as one minified module for pages without a build step, and fails when it has
 // grown past what a page should have to load.
 
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
 const GZIP_BYTES_MAX = 8 * 1024;
 
+const { name, version, license } = JSON.parse(await readFile("package.json", "utf8"));
 const { outputFiles } = await build({
   entryPoints: ["src/index.ts"],
   outfile: "dist/tidegate.min.js",
@@ -14,7 +16,7 @@ const { outputFiles } = await build({
   format: "esm",
   target: "es2022",
   legalComments: "none",
-  metafile: true,
+  banner: { js: `/* ${name} ${version}, ${license}. Built from clients/js by "make bundle": do not edit. */` },
   write: false,
 });
 const [bundle] = outputFiles;
@@ -25,7 +27,6 @@ if (gzipBytes >= GZIP_BYTES_MAX) {
   process.exit(1);
 }
 
-const { mkdir, writeFile } = await import("node:fs/promises");
 await mkdir("dist", { recursive: true });
 await writeFile("dist/tidegate.min.js", bundle.contents);
 console.log(`dist/tidegate.min.js: ${size}`);

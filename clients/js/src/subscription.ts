@@ -112,12 +112,11 @@ export class Subscription<Data = unknown> implements AsyncIterable<Message<Data>
     const before = this.#position;
     const goesOn = before !== undefined && recovered !== false && before.epoch === epoch;
     if (epoch === undefined || offset === undefined) this.#position = undefined;
-    // With `last`, as many messages as that follow, though they are older than the head we are told of.
-    else if (!goesOn) this.#position = { epoch, offset: before ? offset : Math.max(0, offset - (this.options.last ?? 0)) };
+    // What we are told of is before all that follows: replayed messages are newer than it.
+    else if (!goesOn) this.#position = { epoch, offset };
 
-    const missed = before && goesOn && offset !== undefined ? Math.max(0, offset - before.offset) : 0;
     this.#settleReady.resolve();
-    this.#events.emit("subscribed", { channel: this.channel, recovered: before && goesOn, missed });
+    this.#events.emit("subscribed", { channel: this.channel, recovered: before && goesOn });
     if (before && !goesOn) this.#handleGap("recovery");
   }
 

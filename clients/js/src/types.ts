@@ -65,10 +65,11 @@ export interface Gap {
 /** The server has confirmed a subscription: the first time, and after each return. */
 export interface Subscribed {
   channel: string;
-  /** Whether nothing was lost since the last position; undefined where there was none to go on from. */
+  /**
+   * Whether nothing was lost since the last position: what was missed follows as messages, before the answer to any
+   * later command. Undefined where there was no position to go on from.
+   */
   recovered: boolean | undefined;
-  /** How many publications happened meanwhile; those of a channel with full history follow as messages. */
-  missed: number;
 }
 
 /** A subscription has ended: without an error because the application wanted it. */

@@ -43,7 +43,7 @@ declare global {
     client: TidegateClient;
     seen: unknown[];
     states: string[];
-    told: { recovered: boolean; missed: number };
+    told: { recovered: boolean };
   }
 }
 
@@ -110,7 +110,7 @@ test("a page whose network is taken away resumes when it is back, and has missed
 
   const now = await page.evaluate(() => ({ seen: window.seen, told: window.told, session: window.client.session }));
   assert.deepEqual(now.seen, [1, 2, 3, "said without a network"]);
-  assert.deepEqual([now.told.recovered, now.told.missed], [true, 3]);
+  assert.equal(now.told.recovered, true);
   assert.deepEqual([now.session?.session, now.session?.resumed], [session.session, true]);
 });
 
@@ -138,7 +138,7 @@ test("a page finds a gateway that was started again", TEST, async (t) => {
   await heard(page, "again");
 });
 
-test("a page that drops its connection itself shows how much was replayed", TEST, async (t) => {
+test("a page that drops its connection itself resumes at once", TEST, async (t) => {
   const gateway = await startGateway(t);
   const { page, session } = await open(t, gateway.address);
   await page.evaluate(() => window.client.publish("room:tea", "before"));
