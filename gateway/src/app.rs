@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use axum::Router;
 use tidegate_service::admin::{AdminServer, AdminThread, Shown};
 use tidegate_service::lifecycle::{Exit, Lifecycle, Phase, Signals, drain_on_signal};
 use tidegate_service::log::LogHandle;
@@ -14,7 +15,10 @@ use tidegate_service::process::{Cgroup, raise_descriptors};
 use tokio::runtime::{self, Runtime};
 use tokio::sync::{Notify, mpsc};
 
+use crate::admission::api_key::{ApiKeys, KeySetupError};
+use crate::broker::BrokerServices;
 use crate::config::{Config, Drain, Tls};
+use crate::http::api::{ApiLimits, ApiParts, ApiServer, ApiStats, router};
 use crate::http::raw_path::RawPath;
 use crate::http::{HttpDeadlines, HttpServer, Pages};
 use crate::hub::directory::WORKERS_MAX;
@@ -44,6 +48,7 @@ struct Parts {
     node: Arc<Node>,
     drivers: Vec<Driver>,
     http: HttpServer,
+    api: (ApiServer, Router),
     reloader: Option<(TlsReloader, Duration)>,
     admin: AdminThread,
     lifecycle: Lifecycle,
@@ -66,6 +71,10 @@ pub(crate) enum BuildError {
     Listen(#[from] ListenError),
     #[error("admin.listen: cannot listen on {address}: {source}")]
     Admin { address: SocketAddr, source: io::Error },
+    #[error("api.listen: cannot listen on {address}: {source}")]
+    Api { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    ApiKey(#[from] KeySetupError),
     #[error("{what}: {source}")]
     System { what: &'static str, source: io::Error },
 }
@@ -74,9 +83,9 @@ impl BuildError {
     /// What whoever started the process is told.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Setting(_) | Self::TlsFiles(_) => Exit::Config,
+            Self::Setting(_) | Self::TlsFiles(_) | Self::ApiKey(_) => Exit::Config,
             Self::Listen(_) => Exit::Unavailable,
-            Self::Admin { source, .. } => Exit::of_bind_error(source),
+            Self::Admin { source, .. } | Self::Api { source, .. } => Exit::of_bind_error(source),
             Self::TlsSetup(_) | Self::System { .. } => Exit::Internal,
         }
     }
@@ -117,6 +126,15 @@ impl App {
         // Just built, so nobody has filled it before.
         let _ = node.posts.set(posts);
 
+        let api_server = ApiServer::bind(config.api.listen)
+            .map_err(|source| BuildError::Api { address: config.api.listen, source })?;
+        let api_stats = Arc::new(ApiStats::default());
+        let api = router(ApiParts {
+            services: Arc::new(BrokerServices(Arc::clone(&node.broker))),
+            keys: Arc::new(ApiKeys::from_config(&config.api.keys)?),
+            limits: ApiLimits::for_messages(config.limits.message_bytes),
+            stats: Arc::clone(&api_stats),
+        });
         let (client, admin_address) = (listeners.address, admin.address());
         let build = BuildInfo { program: "tidegate-gateway", version: env!("CARGO_PKG_VERSION") };
         let mut metrics = Metrics::new(&build);
@@ -146,6 +164,7 @@ impl App {
             node,
             drivers,
             http,
+            api: (api_server, api),
             reloader: reloader.map(|reloader| (reloader, config.client.tls.reload_interval)),
             admin,
             lifecycle,
@@ -200,9 +219,13 @@ impl Parts {
         }
         let stopped = self.lifecycle.clone();
         let http = tokio::spawn(self.http.run(async move { stopped.reached(Phase::Stopped).await }));
+        let (server, router) = self.api;
+        let (api_address, stopped) = (server.address(), self.lifecycle.clone());
+        let api = tokio::spawn(server.run(router, async move { stopped.reached(Phase::Stopped).await }));
         self.lifecycle.advance(Phase::Serving);
         tracing::info!(
             client = %self.client,
+            api = %api_address,
             admin = %self.admin_address,
             node = %self.name,
             workers,
@@ -215,7 +238,7 @@ impl Parts {
         };
         self.lifecycle.advance(Phase::Stopped);
         // Its task does not panic, and answers that are under way have their own deadline.
-        let _ = http.await;
+        let _ = (http.await, api.await);
         Ok((exit, self.admin))
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod outcome;
 mod presence;
 mod publish;
 pub(crate) mod roster;
+mod services;
 mod sessions;
 mod upkeep;
 
@@ -36,6 +37,7 @@ pub(crate) use presence::info_of;
 pub(crate) use publish::Publish;
 pub(crate) use publish::data_of;
 use roster::Roster;
+pub(crate) use services::BrokerServices;
 pub(crate) use sessions::{Connection, Opening};
 
 /// How long a mailbox may stay full before what is for its worker is given up.
@@ -63,6 +65,8 @@ pub(crate) struct Terms {
     pub(crate) session_ttl: Duration,
     /// How long a dropped client still counts as present.
     pub(crate) leave_grace: Duration,
+    /// How long a revocation lasts.
+    pub(crate) revocation: Duration,
     /// How long the same key means the same publication.
     pub(crate) idempotency_window: Duration,
     /// Bytes of one replay; who missed more is told that it cannot be caught up.

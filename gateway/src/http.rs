@@ -4,10 +4,6 @@
 //! socket and gives it away through [`HttpDoor::try_handover`]; here, on the tokio side, hyper reads the same bytes
 //! again and axum answers. The worker never waits for any of this.
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "the composition root does not start it yet")
-)]
 pub(crate) mod api;
 pub(crate) mod raw_path;
 

@@ -70,13 +70,17 @@ impl Hub {
     /// have.
     pub(crate) fn join(&mut self, realm: Realm, name: &str, member: Member) -> Membership {
         let channel = self.find_or_add(realm, name);
-        let position = self.channels[channel as usize].push(member);
+        let entry = &mut self.channels[channel as usize];
+        entry.entry.count_in();
+        let position = entry.push(member);
         Membership { channel, position }
     }
 
     /// Removes a member. Others may move to keep the list without gaps: the result names them, and they have to be told.
     pub(crate) fn leave(&mut self, membership: Membership) -> Vec<Moved> {
-        let moved = self.channels[membership.channel as usize].remove(membership.position);
+        let entry = &mut self.channels[membership.channel as usize];
+        entry.entry.count_out();
+        let moved = entry.remove(membership.position);
         self.forget_if_empty(membership.channel);
         moved
     }
@@ -84,7 +88,9 @@ impl Hub {
     /// Adds a subscriber that is being caught up: it is no member yet, but the channel is listened to.
     pub(crate) fn gate(&mut self, realm: Realm, name: &str, member: Member) -> ChannelIndex {
         let channel = self.find_or_add(realm, name);
-        self.channels[channel as usize].gate(member);
+        let entry = &mut self.channels[channel as usize];
+        entry.entry.count_in();
+        entry.gate(member);
         channel
     }
 
@@ -97,7 +103,9 @@ impl Hub {
 
     /// A subscriber that is being caught up leaves.
     pub(crate) fn ungate(&mut self, channel: ChannelIndex, member: Member) {
-        self.channels[channel as usize].ungate(member);
+        let entry = &mut self.channels[channel as usize];
+        entry.entry.count_out();
+        entry.ungate(member);
         self.forget_if_empty(channel);
     }
 

@@ -119,6 +119,7 @@ impl Node {
             terms: Terms {
                 session_ttl: config.session.ttl,
                 leave_grace: config.session.leave_grace,
+                revocation: config.session.revocation,
                 idempotency_window: config.session.idempotency_window,
                 replay_bytes_max: config.limits.outbox_bytes / REPLAY_SHARE_OF_OUTBOX,
             },

@@ -402,6 +402,10 @@ impl Worker {
                 Mail::Answer(token, answer) => self.handle_answer(token, *answer),
                 Mail::Order(token, order) => self.handle_order(token, order),
                 Mail::Repair(entry, past) => self.handle_repair(&entry, *past),
+                Mail::CloseToken { token, close, reply } => {
+                    // The asker may have given up.
+                    let _ = reply.send(self.close_token(&token, &close));
+                }
                 Mail::Drain => self.drain(),
                 Mail::Stop => self.stopped = true,
                 // The asker may have given up.

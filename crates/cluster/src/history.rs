@@ -67,7 +67,8 @@ pub struct Appended {
 /// Which part of a stream to read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Read {
-    /// Only what came after this position; `None` is everything that is kept.
+    /// Only what stands behind this position in the order that is asked for: what came after it, or before it with
+    /// [`Order::NewestFirst`]. `None` is everything that is kept.
     pub after: Option<Position>,
     /// Which end of it comes first.
     pub order: Order,
@@ -82,7 +83,7 @@ pub struct Read {
 pub enum Order {
     /// By offset, up: from `after` towards the head.
     OldestFirst,
-    /// By offset, down: from the head towards `after`.
+    /// By offset, down: from the head, or from before `after`.
     NewestFirst,
 }
 

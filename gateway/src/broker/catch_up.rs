@@ -59,23 +59,35 @@ impl Broker {
         limit: u32,
         order: HistoryOrder,
     ) -> Result<(Position, Vec<Entry>), ErrorBody> {
-        let namespace = self.namespaces.of(channel.as_str())?;
-        if namespace.history_size == 0 {
-            let message = format!("channel {channel} keeps no history: its namespace has no history_size");
-            return Err(ErrorBody::new(ErrorCode::BadRequest, message));
-        }
+        let kept = self.history_of(&channel)?;
         let read = Read {
             after,
             order: match order {
                 HistoryOrder::OldestFirst => Order::OldestFirst,
                 HistoryOrder::NewestFirst => Order::NewestFirst,
             },
-            entries_max: limit.min(namespace.history_size) as usize,
+            entries_max: limit.min(kept) as usize,
             bytes_max: self.terms.replay_bytes_max,
         };
         let answer = self.outside.history.read(&channel.borrowed(), read);
         let page = answer.await.map_err(refusal)?;
         Ok((page.head, page.entries))
+    }
+
+    /// How many publications a channel keeps.
+    ///
+    /// # Errors
+    ///
+    /// `unknown_channel`; `bad_request` where it keeps none.
+    pub(super) fn history_of(&self, channel: &ChannelName) -> Result<u32, ErrorBody> {
+        match self.namespaces.of(channel.as_str())?.history_size {
+            0 => {
+                let message =
+                    format!("channel {channel} keeps no history: its namespace has no history_size");
+                Err(ErrorBody::new(ErrorCode::BadRequest, message))
+            }
+            kept => Ok(kept),
+        }
     }
 }
 

@@ -51,11 +51,17 @@ impl Broker {
     ///
     /// `unknown_channel`; `bad_request` where the channel has no presence; `unavailable`.
     pub(crate) async fn members(self: Arc<Self>, channel: ChannelName) -> Result<Members, ErrorBody> {
-        if !self.namespaces.of(channel.as_str())?.presence {
-            let message = format!("channel {channel} has no presence: its namespace does not switch it on");
-            return Err(ErrorBody::new(ErrorCode::BadRequest, message));
-        }
+        self.presence_of(&channel)?;
         self.outside.presence.list(&channel.borrowed(), None, MEMBERS_MAX).await.map_err(refusal)
+    }
+
+    /// Refuses a channel that has no presence.
+    pub(super) fn presence_of(&self, channel: &ChannelName) -> Result<(), ErrorBody> {
+        if self.namespaces.of(channel.as_str())?.presence {
+            return Ok(());
+        }
+        let message = format!("channel {channel} has no presence: its namespace does not switch it on");
+        Err(ErrorBody::new(ErrorCode::BadRequest, message))
     }
 
     pub(super) async fn tell_attendance(

@@ -10,7 +10,6 @@ use tidegate_cluster::idempotency::{IdempotencyKey, Scope, Use};
 use tidegate_cluster::sessions::{
     Changes, Created, Identity, NewSession, Resume, Resumed, Subscription, Written,
 };
-use tidegate_protocol::cause::CloseCause;
 use tidegate_protocol::channel::{ChannelName, ChannelPattern};
 use tidegate_protocol::command;
 use tidegate_protocol::error::{ErrorBody, ErrorCode};
@@ -22,7 +21,7 @@ use tidegate_protocol::position::Position;
 use super::roster::Seat;
 use super::{Broker, Grants, refusal};
 use crate::admission::permission::Permissions;
-use crate::worker::mail::Order;
+use crate::worker::mail::{Close, Mail, Order};
 
 /// Sessions that one direct message reaches.
 const RECIPIENTS_MAX: usize = 1_000;
@@ -119,8 +118,8 @@ impl Broker {
         };
         let fence = resumption.fence;
         if let Some(seat) = self.roster.find(resume.session) {
-            let order = Order::Close { cause: CloseCause::TakenOver, below: Some(fence) };
-            self.post(seat.worker.into(), crate::worker::mail::Mail::Order(seat.token, order)).await;
+            let order = Order::Close(Close::taken_over(fence));
+            self.post(seat.worker.into(), Mail::Order(seat.token, order)).await;
         }
         let grants = grants(&resumption.identity);
         self.take_seat(resume.session, &grants.user, fence, connection).await;
@@ -165,8 +164,7 @@ impl Broker {
         match self.outside.sessions.save(session, fence, changes).await {
             Ok(Written::Saved) => {}
             Ok(Written::Fenced | Written::Gone) => {
-                self.order(session, Order::Close { cause: CloseCause::TakenOver, below: Some(fence.next()) })
-                    .await;
+                self.order(session, Order::Close(Close::taken_over(fence.next()))).await;
             }
             Err(unavailable) => tracing::debug!(%unavailable, "a session could not be saved"),
         }

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tidegate_cluster::directory::NodeRecord;
-use tidegate_protocol::cause::CloseCause;
 use tidegate_protocol::event;
 
 use super::Broker;
-use crate::worker::mail::Order;
+use crate::worker::mail::{Close, Order};
 
 /// How often it is looked at what is due.
 const EVERY: Duration = Duration::from_secs(1);
@@ -64,8 +63,8 @@ impl Broker {
         for held in self.roster.held().chunks(SESSIONS_A_CALL) {
             let Ok(lost) = self.outside.sessions.touch(held, self.terms.session_ttl).await else { continue };
             for session in lost {
-                let below = held.iter().find(|(held, _)| *held == session).map(|(_, fence)| fence.next());
-                self.order(session, Order::Close { cause: CloseCause::TakenOver, below }).await;
+                let Some((_, fence)) = held.iter().find(|(held, _)| *held == session) else { continue };
+                self.order(session, Order::Close(Close::taken_over(fence.next()))).await;
             }
         }
     }

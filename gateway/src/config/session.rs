@@ -16,6 +16,8 @@ config_section! {
         pub leave_grace: Duration = value(seconds(5)).within(Duration::ZERO..=seconds(3600));
         /// How long before its token's end a client is asked for a new one.
         pub expiring_notice: Duration = value(seconds(60)).within(seconds(1)..=seconds(3600));
+        /// How long a revocation by the server API keeps someone out: at least as long as your tokens live.
+        pub revocation: Duration = value(seconds(86_400)).within(seconds(1)..=seconds(31_536_000));
         /// How long a publication with the same `key` counts as the same one.
         pub idempotency_window: Duration = value(seconds(120)).within(seconds(1)..=seconds(86_400));
         /// Subscriptions of one session; further ones are refused.

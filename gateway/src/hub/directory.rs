@@ -25,9 +25,24 @@ pub(crate) struct ChannelEntry {
     pub(crate) name: Arc<str>,
     /// A bit for each worker with members.
     interest: AtomicU64,
+    /// Subscriptions on all workers.
+    subscribers: AtomicU64,
 }
 
 impl ChannelEntry {
+    pub(super) fn count_in(&self) {
+        self.subscribers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_out(&self) {
+        self.subscribers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Subscriptions on this node.
+    pub(crate) fn subscribers(&self) -> u64 {
+        self.subscribers.load(Ordering::Relaxed)
+    }
+
     /// Workers that have members now.
     pub(crate) fn workers(&self) -> impl Iterator<Item = usize> + use<> {
         let interest = self.interest.load(Ordering::Acquire);
@@ -54,8 +69,12 @@ impl Directory {
             Some(entry) => Arc::clone(entry),
             None => {
                 let name: Arc<str> = name.into();
-                let entry =
-                    Arc::new(ChannelEntry { realm, name: Arc::clone(&name), interest: AtomicU64::new(0) });
+                let entry = Arc::new(ChannelEntry {
+                    realm,
+                    name: Arc::clone(&name),
+                    interest: AtomicU64::new(0),
+                    subscribers: AtomicU64::new(0),
+                });
                 channels.insert(name, Arc::clone(&entry));
                 entry
             }
@@ -76,6 +95,25 @@ impl Directory {
     /// The channel of this name, if it has members anywhere on the node.
     pub(crate) fn find(&self, realm: Realm, name: &str) -> Option<Arc<ChannelEntry>> {
         self.lock()[realm as usize].get(name).cloned()
+    }
+
+    /// Channels whose names begin with `prefix` and come after `after`, by name, at most `limit`.
+    pub(crate) fn list(
+        &self,
+        realm: Realm,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Vec<Arc<ChannelEntry>> {
+        let realms = self.lock();
+        let matching = realms[realm as usize]
+            .values()
+            .filter(|entry| entry.name.starts_with(prefix) && after.is_none_or(|after| *entry.name > *after));
+        let mut found: Vec<_> = matching.cloned().collect();
+        drop(realms);
+        found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        found.truncate(limit);
+        found
     }
 
     /// Channels with members anywhere on the node.

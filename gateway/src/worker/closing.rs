@@ -3,7 +3,9 @@
 use std::io;
 
 use tidegate_protocol::cause::{Attention, CloseCause};
+use tidegate_protocol::event::{self, Closing};
 use tidegate_wire::close::{self, CloseCode};
+use tidegate_wire::frame::{self, OpCode};
 
 use super::{FAREWELLS_A_TURN, Worker};
 use crate::connection::{Connection, Endpoint, Farewell, Phase};
@@ -19,12 +21,47 @@ impl Worker {
         let row = cause.row();
         let is_native = matches!(self.connections[slot].phase, Phase::Open(Endpoint::Native(_)));
         let code = if is_native { row.native_code } else { row.raw_code };
-        self.end_with(slot, cause, code.map(CloseCode::new), row.reason);
+        self.end_told(slot, cause, code.map(CloseCode::new), row.reason);
+    }
+
+    /// [`end_with`](Self::end_with), where a client of the native dialect is told first, unless its session has done so.
+    pub(super) fn end_told(&mut self, slot: usize, cause: CloseCause, code: Option<CloseCode>, reason: &str) {
+        let closing = self.closing_of(slot, cause, code);
+        self.end_behind(slot, cause, &closing, code, reason);
     }
 
     /// Ends an open connection from our side: a close frame goes out behind what the socket has already begun to take,
     /// and what the client sends is read until it answers or `limits.close_timeout` has passed.
     pub(super) fn end_with(&mut self, slot: usize, cause: CloseCause, code: Option<CloseCode>, reason: &str) {
+        self.end_behind(slot, cause, &[], code, reason);
+    }
+
+    /// The frame with `closing`; empty where there is none to be sent.
+    fn closing_of(&self, slot: usize, cause: CloseCause, code: Option<CloseCode>) -> Vec<u8> {
+        let mut told = Vec::new();
+        let Some(code) = code else { return told };
+        let Phase::Open(Endpoint::Native(client)) = &self.connections[slot].phase else { return told };
+        if client.session.closed().is_some() {
+            return told;
+        }
+        let row = cause.row();
+        let reconnect = row.comeback.may_reconnect();
+        let closing = Closing { code: code.value(), name: row.native_name.into(), reconnect, after_ms: None };
+        let mut object = Vec::new();
+        event::append_closing(&mut object, &closing);
+        frame::append(&mut told, OpCode::Text, &object);
+        told
+    }
+
+    /// Ends a connection with a frame before the close frame, or with the close frame alone.
+    fn end_behind(
+        &mut self,
+        slot: usize,
+        cause: CloseCause,
+        told: &[u8],
+        code: Option<CloseCode>,
+        reason: &str,
+    ) {
         if cause == CloseCause::Shutdown {
             for membership in self.memberships(slot) {
                 self.deliver_rest(membership, slot);
@@ -46,6 +83,7 @@ impl Worker {
         }
         self.stats.closing.add(1);
         self.replies.clear();
+        self.replies.extend_from_slice(told);
         close::append(&mut self.replies, code, reason);
         self.schedule(slot, self.now + self.close_ticks());
         if self.send_replies(slot) && !self.connections[slot].has_unsent() {

@@ -259,7 +259,7 @@ impl Worker {
 
     pub(super) fn end_by_error(&mut self, slot: usize, error: &DecodeError) {
         let code: CloseCode = error.close_code();
-        self.end_with(slot, CloseCause::of_decode(code.value()), Some(code), &error.to_string());
+        self.end_told(slot, CloseCause::of_decode(code.value()), Some(code), &error.to_string());
     }
 }
 

@@ -128,7 +128,7 @@ impl Worker {
         let name = Arc::clone(&entry.entry.name);
         let Some(feed) = &mut entry.feed else { return };
         let ready = feed.skip_to(head);
-        let gap = Gap { channel: (&*name).into(), position: Some(head) };
+        let gap = Gap { channel: (&*name).into(), position: Some(head.next()) };
         self.published.push_object(channel, None, |out| event::append_gap(out, &gap));
         ready.iter().for_each(|publication| self.pass_on(channel, publication));
     }

@@ -38,6 +38,8 @@ pub(crate) enum Mail {
     Repair(Arc<ChannelEntry>, Box<Result<CaughtUp, ErrorBody>>),
     /// What the outside wants of a connection's session.
     Order(Token, Order),
+    /// Close every connection that showed this token, and say how many there were.
+    CloseToken { token: Arc<str>, close: Close, reply: oneshot::Sender<u32> },
     /// Stop accepting and send every client away.
     Drain,
     /// Drop what is left and end.
@@ -63,12 +65,26 @@ pub(crate) enum Order {
     Deliver(Arc<[u8]>),
     Subscribe(ChannelName),
     Unsubscribe(ChannelName),
-    /// The session belongs to another connection, or is wanted no more. Means only a connection that owns it under a
-    /// fence below this one, if one is given.
-    Close {
-        cause: CloseCause,
-        below: Option<Fence>,
-    },
+    Close(Close),
+}
+
+/// An order to close a connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Close {
+    pub(crate) cause: CloseCause,
+    /// Means only a connection that owns its session under a fence below this one.
+    pub(crate) below: Option<Fence>,
+    /// A close code of the application's own.
+    pub(crate) code: Option<u16>,
+    /// The reason that goes with it.
+    pub(crate) reason: Option<Arc<str>>,
+}
+
+impl Close {
+    /// The session belongs to another connection, under this fence.
+    pub(crate) fn taken_over(fence: Fence) -> Self {
+        Self { cause: CloseCause::TakenOver, below: Some(fence), code: None, reason: None }
+    }
 }
 
 /// The mailboxes of all workers of a node; filled once, before the first of them runs.

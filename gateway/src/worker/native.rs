@@ -10,18 +10,20 @@ use mio::Token;
 use tidegate_protocol::cause::CloseCause;
 use tidegate_protocol::command::{self, ParseLimits};
 use tidegate_protocol::error::{ErrorBody, ErrorCode};
-use tidegate_protocol::event::{self, Objects};
+use tidegate_protocol::event::{self, Closing, Objects};
 use tidegate_session::{Cx, Delivery, Effect, Fate, Opened, ReplyTo, Session, Subscribed};
-use tidegate_wire::close;
+use tidegate_wire::close::{self, CloseCode};
 use tidegate_wire::decode::{Decoded, Decoder, Event, MessageKind};
 use tidegate_wire::frame::{self, OpCode};
 
-use super::mail::Order;
+use super::mail::{Close, Order};
 use super::{PUBLISHED_BYTES_MAX, SCRATCH_KEPT_BYTES, Worker};
 use crate::broker::{Grants, Opening};
 use crate::connection::{Connection, Endpoint, Phase};
 use crate::native::{NativeClient, Place};
 
+/// Codes from here on tell a client to stay away.
+const STAY_AWAY_CODES: u16 = 4500;
 /// Objects that are ready together are sent in frames of about this size.
 const FRAME_BYTES: usize = 32 << 10;
 
@@ -74,7 +76,7 @@ impl Worker {
                     client.close_code = code;
                 }
                 self.replies.clear();
-                close::append(&mut self.replies, code.map(close::CloseCode::new), "");
+                close::append(&mut self.replies, code.map(CloseCode::new), "");
                 if self.send_replies(slot) {
                     self.end_by_client(slot);
                 }
@@ -274,13 +276,41 @@ impl Worker {
                     session.handle_forced_unsubscribe(channel.as_str(), &error, cx)
                 });
             }
-            Order::Close { cause, below } => {
-                if below.is_none_or(|fence| client.fence < fence) {
-                    self.close_session(slot, cause);
+            Order::Close(close) => {
+                if close.below.is_none_or(|fence| client.fence < fence) {
+                    self.close_by_order(slot, &close);
                 }
             }
         }
         self.finish_native(slot);
+    }
+
+    /// Closes every connection that showed a token. The result is how many.
+    pub(super) fn close_token(&mut self, token: &str, close: &Close) -> u32 {
+        let showed_it = |connection: &Connection| match &connection.phase {
+            Phase::Open(Endpoint::Native(client)) => {
+                client.grants.as_ref().is_some_and(|grants| grants.token_id.as_deref() == Some(token))
+            }
+            _ => false,
+        };
+        let slots: Vec<_> =
+            self.connections.iter().filter(|(_, open)| showed_it(open)).map(|(slot, _)| slot).collect();
+        for &slot in &slots {
+            self.close_by_order(slot, close);
+        }
+        u32::try_from(slots.len()).unwrap_or(u32::MAX)
+    }
+
+    fn close_by_order(&mut self, slot: usize, close: &Close) {
+        let Some(code) = close.code else { return self.close_session(slot, close.cause) };
+        let row = close.cause.row();
+        let closing =
+            Closing { code, name: row.name.into(), reconnect: code < STAY_AWAY_CODES, after_ms: None };
+        self.outgoing.push(|out| event::append_closing(out, &closing));
+        if self.flush_objects(slot) {
+            let reason = close.reason.as_deref().unwrap_or(row.reason);
+            self.end_with(slot, close.cause, Some(CloseCode::new(code)), reason);
+        }
     }
 
     /// The session's own deadline has come.

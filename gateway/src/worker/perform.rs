@@ -338,6 +338,17 @@ impl Worker {
         }
         self.release_if_live(slot, index);
         self.attend(slot, index);
+        if ask.by != AskedBy::Gate {
+            self.save_subscription(slot, channel, head);
+        }
+    }
+
+    /// Writes down a new subscription, so that the session comes back with it and the server API sees it.
+    fn save_subscription(&mut self, slot: usize, channel: ChannelName, position: Option<Position>) {
+        let Some(client) = self.native_mut(slot) else { return };
+        let Some(session) = client.session.id() else { return };
+        let (fence, broker) = (client.fence, Arc::clone(&self.node.broker));
+        self.start(broker.save(session, fence, vec![(channel, position)], Vec::new(), None));
     }
 
     fn place_of(&mut self, slot: usize, index: usize) -> Option<Place> {

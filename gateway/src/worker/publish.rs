@@ -11,6 +11,7 @@ use super::mail::{Mail, Parcel, ParcelRun};
 use super::{SCRATCH_KEPT_BYTES, Worker};
 use crate::connection::outbox::shed::Mark;
 use crate::connection::{Connection, Io, SendError};
+use crate::hub::feed::Feed;
 use crate::hub::run::{CompressedForms, Published, append_with_window};
 use crate::hub::{ChannelIndex, Delivery, Hub, Member, Membership};
 use crate::metrics::stats::WorkerStats;
@@ -261,7 +262,8 @@ fn shed(
     let before = connection.outbox.len();
     let dropped = connection.outbox.shed(outbox_bytes_max / 2, |out, lost| {
         let Some(channel) = hub.channel(lost.channel) else { return };
-        let position = channel.feed.as_ref().map(|feed| Position { offset: lost.offset, ..feed.head() });
+        let last = |feed: &Feed| Position { offset: lost.offset, ..feed.head() };
+        let position = channel.feed.as_deref().filter(|_| lost.offset > 0).map(|feed| last(feed).next());
         Worker::append_gap(out, &Gap { channel: (&*channel.entry.name).into(), position });
     })?;
     stats.messages_shed.add(dropped);

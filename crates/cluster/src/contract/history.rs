@@ -124,8 +124,13 @@ async fn a_position_that_cannot_be_continued_gets_nothing(harness: &impl Harness
     let too_old = [0, 1, 2].map(|offset| Position { offset, ..head });
     let ahead = [9, u64::MAX].map(|offset| Position { offset, ..head });
     let elsewhere = [0, 7, 8].map(|offset| Position { epoch: Epoch::new(head.epoch.number() ^ 1), offset });
-    for position in too_old.into_iter().chain(ahead).chain(elsewhere) {
-        for order in [Order::OldestFirst, Order::NewestFirst] {
+    let lost = |order| match order {
+        Order::OldestFirst => too_old.into_iter().chain(ahead).chain(elsewhere).collect::<Vec<_>>(),
+        // What came before an old position is gone, and nothing of it is missing.
+        Order::NewestFirst => ahead.into_iter().chain(elsewhere).collect(),
+    };
+    for order in [Order::OldestFirst, Order::NewestFirst] {
+        for position in lost(order) {
             let page = read(&*history, "chat:a", Read { order, ..after(position) }).await;
             assert_eq!(page, Page { head, entries: Vec::new(), coverage: Coverage::Lost }, "{position:?}");
         }
@@ -175,9 +180,11 @@ async fn the_newest_come_first_on_request(harness: &impl Harness<dyn History>) {
     let all = read(&*history, "chat:a", Read::newest(10, usize::MAX)).await;
     assert_eq!((texts(&all), all.coverage), (vec!["5", "4", "3", "2", "1"], Coverage::Complete));
 
-    let since = Read { order: Order::NewestFirst, ..after(Position { offset: 3, ..head }) };
-    let since = read(&*history, "chat:a", since).await;
-    assert_eq!((texts(&since), since.coverage), (vec!["5", "4"], Coverage::Complete));
+    let before = Read { order: Order::NewestFirst, ..after(Position { offset: 3, ..head }) };
+    let before = read(&*history, "chat:a", before).await;
+    assert_eq!((texts(&before), before.coverage), (vec!["2", "1"], Coverage::Complete));
+    let first = Read { order: Order::NewestFirst, ..after(Position { offset: 1, ..head }) };
+    assert_eq!(read(&*history, "chat:a", first).await.entries, []);
 }
 
 async fn a_read_of_no_entries_tells_whether_a_position_can_be_continued(harness: &impl Harness<dyn History>) {

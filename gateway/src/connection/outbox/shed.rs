@@ -73,7 +73,7 @@ impl Marks {
 
     /// Takes frames out of `outbox`, of which the first `begun` bytes have to stay: replaced ones first, then the oldest
     /// until no more than `target` bytes are left. `gap` writes the frame that tells the client that the messages of a
-    /// channel up to an offset are lost.
+    /// channel up to an offset, and with it, are lost; offset 0: only what has no place in the channel's history.
     pub(super) fn shed(
         &mut self,
         outbox: &[u8],
@@ -92,8 +92,7 @@ impl Marks {
             if is_victim {
                 short.dropped += 1;
                 if mark.policy == Shed::Oldest {
-                    lost.retain(|lost| lost.channel != mark.channel);
-                    lost.push(mark);
+                    note_loss(&mut lost, mark);
                 }
                 continue;
             }
@@ -129,6 +128,14 @@ impl Marks {
             }
         }
         victims
+    }
+}
+
+/// One loss a channel. A join or leave, which has no offset, takes nothing back from one that has.
+fn note_loss(lost: &mut Vec<Mark>, mark: Mark) {
+    match lost.iter_mut().find(|lost| lost.channel == mark.channel) {
+        Some(lost) => lost.offset = lost.offset.max(mark.offset),
+        None => lost.push(mark),
     }
 }
 
@@ -193,6 +200,15 @@ mod tests {
         assert_eq!(short.bytes, [&frames[1][..], &frames[2], &frames[3]].concat());
         assert_eq!(short.dropped, 1);
         assert_eq!(shed(&mut marks, &short.bytes, 0, 0).bytes, short.bytes, "nothing else may go");
+    }
+
+    #[test]
+    fn a_loss_is_told_up_to_the_last_offset_whatever_without_one_was_lost_behind_it() {
+        let frames = messages(1..=3);
+        let outbox = frames.concat();
+        let mut marks = Marks::default();
+        marks.note(&outbox, 0, &[5, 6, 0].map(|offset| mark(Shed::Oldest, offset, 0)));
+        assert_eq!(shed(&mut marks, &outbox, 0, 0).bytes, text("gap 1 6"));
     }
 
     #[test]

@@ -121,17 +121,17 @@ impl Stream {
         let head = self.head();
         // The first offset that is kept, or the next one if none is.
         let first = self.head + 1 - self.entries.len() as u64;
-        let from = match read.after {
-            None => first,
-            Some(Position { epoch, offset }) => {
-                if epoch != self.epoch || offset > self.head || offset + 1 < first {
-                    return Page { head, entries: Vec::new(), coverage: Coverage::Lost };
-                }
-                offset + 1
+        let (from, until) = match (read.after, read.order) {
+            (None, _) => (first, self.head + 1),
+            (Some(Position { epoch, offset }), _) if epoch != self.epoch || offset > self.head => {
+                return lost(head);
             }
+            (Some(Position { offset, .. }), Order::OldestFirst) if offset + 1 < first => return lost(head),
+            (Some(Position { offset, .. }), Order::OldestFirst) => (offset + 1, self.head + 1),
+            (Some(Position { offset, .. }), Order::NewestFirst) => (first, offset.max(first)),
         };
-        let skipped = usize::try_from(from - first).expect("no more than the entries in memory");
-        let wanted = self.entries.range(skipped..);
+        let index = |offset| usize::try_from(offset - first).expect("no more than the entries in memory");
+        let wanted = self.entries.range(index(from)..index(until));
         let wanted_count = wanted.len();
         let entries = match read.order {
             Order::OldestFirst => within(wanted, read),
@@ -193,3 +193,7 @@ const ARC_BYTES: usize = 2 * size_of::<usize>();
 const ENTRY_BYTES: usize = size_of::<Entry>() * 4 / 3 + ARC_BYTES;
 /// A stream's place in its shard: slot, index entry, and the counts of its name.
 const STREAM_BYTES: usize = (size_of::<Stream>() + 64) * 4 / 3 + ARC_BYTES;
+
+fn lost(head: Position) -> Page {
+    Page { head, entries: Vec::new(), coverage: Coverage::Lost }
+}
