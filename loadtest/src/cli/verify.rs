@@ -22,7 +22,7 @@ pub(crate) struct VerifyArgs {
     /// Clients that check what comes.
     #[arg(long, default_value_t = 100, value_parser = parse_connections)]
     pub(crate) subscribers: usize,
-    /// Channels, each a -N behind --channel-base. Whether they have a history is the server's to say.
+    /// Channels, each a -N behind --channel-base. Whether they have a history is the server's to say; with one, all of it must be recovered.
     #[arg(long, default_value_t = 8, value_parser = parse_connections)]
     pub(crate) channels: usize,
     /// Channels of each subscriber.

@@ -131,7 +131,8 @@ pub(super) fn replace_between_markers(text: &str, table: &str) -> Option<String>
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<42} {:>22}", "", "floor")?;
+        let width = self.rows.iter().map(|row| row.row.title().len()).max().unwrap_or_default();
+        write!(f, "{:<width$} {:>22}", "", "floor")?;
         for server in &self.servers[1..] {
             write!(f, " {server:>22}")?;
         }
@@ -140,7 +141,7 @@ impl fmt::Display for Table {
             let goal = row.row.goal();
             let floor = row.cells.first().and_then(|cell| cell.figure);
             let floor = format!("{} {}", figure_text(floor), row.row.figure_unit());
-            write!(f, "{:<42} {floor:>22}", row.row.title())?;
+            write!(f, "{:<width$} {floor:>22}", row.row.title())?;
             let mut missed = "";
             for cell in &row.cells[1..] {
                 write!(f, " {:>22}", cell.result(goal))?;

@@ -214,10 +214,9 @@ impl Hub {
         }
         let is_lost = matches!(self.flaw, Flaw::LosesHistory | Flaw::ReplaysAllTheSame)
             && after.is_some_and(|after| after < head);
-        ChannelState {
-            position: Some(Position { epoch: EPOCH, offset: head }),
-            recovered: after.map(|_| !is_lost),
-        }
+        // Where the messages that follow begin.
+        let offset = if is_lost { head } else { after.unwrap_or(head) };
+        ChannelState { position: Some(Position { epoch: EPOCH, offset }), recovered: after.map(|_| !is_lost) }
     }
 
     fn publish(&mut self, id: Option<u32>, publish: &Publish<'_>, socket: &TcpStream) {

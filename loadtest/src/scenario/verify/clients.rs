@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_protocol::channel::Channel;
+use tidegate_protocol::position::Position;
 use tidegate_wire::frame::OpCode;
 
 use super::feed::{Feed, Place};
@@ -33,6 +34,8 @@ pub(super) struct Clients {
     publishers: Vec<Publisher>,
     subscribers: Vec<Subscriber>,
     by_name: HashMap<Arc<str>, usize>,
+    /// By channel: the newest publication that was acknowledged, where there are offsets.
+    heads: Vec<Option<Position>>,
     press: Press,
     schedule: Option<Schedule>,
     /// Messages of the schedule given to a publisher so far.
@@ -117,6 +120,7 @@ impl Clients {
                 run: cast.run,
                 object: Vec::new(),
             },
+            heads: vec![None; cast.channels],
             native: cast.native.clone(),
             size,
             schedule: None,
@@ -184,6 +188,10 @@ impl Clients {
         session.link = Link::Opening;
         // Whoever needs several attempts has been on its way since the first.
         session.returning_since.get_or_insert(now);
+        if let Some(index) = lane.checked_sub(self.publishers.len()) {
+            let feeds = &mut self.subscribers[index].feeds;
+            feeds.iter_mut().for_each(|feed| feed.handle_return(self.heads[feed.channel]));
+        }
         out.dial(lane, Dial::default());
     }
 

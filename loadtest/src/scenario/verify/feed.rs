@@ -29,11 +29,12 @@ pub(super) struct Feed {
 enum CatchUp {
     /// No reply has come yet.
     Unknown,
-    /// The connection is gone, and no reply has come on the next.
-    Away,
+    /// The connection is gone, and no reply has come on the next. Publications up to this offset were acknowledged before the
+    /// subscriber set out to come back.
+    Away { head: u64 },
     /// Nothing: all is live.
     Live,
-    /// `recovered: true`: everything up to this offset.
+    /// `recovered: true`: everything up to this offset, at least.
     Promised { head: u64 },
     /// `recovered: false`: nothing up to this offset may come.
     Denied { head: u64 },
@@ -50,7 +51,7 @@ pub(super) struct Place<'p> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Age {
     Live,
-    /// Before the last `connect`.
+    /// While the subscriber was away.
     Replayed,
 }
 
@@ -72,16 +73,27 @@ impl Feed {
 
     /// The connection is gone: until the next reply nothing may come. What was promised for it and not there yet is no lie.
     pub(super) fn handle_away(&mut self) {
-        self.catch_up = CatchUp::Away;
+        self.catch_up = CatchUp::Away { head: 0 };
+    }
+
+    /// The subscriber sets out to come back; `head` is the newest publication of the channel that anybody knows of. The server
+    /// does not say it: its reply tells where the messages that follow begin.
+    pub(super) fn handle_return(&mut self, head: Option<Position>) {
+        if let (CatchUp::Away { .. }, Some(own), Some(head)) = (self.catch_up, self.position, head)
+            && own.epoch == head.epoch
+        {
+            self.catch_up = CatchUp::Away { head: head.offset };
+        }
     }
 
     /// What the reply to `connect` says of the channel.
     pub(super) fn handle_state(&mut self, state: ChannelState, place: Place<'_>, tally: &mut Tally) {
         let before = std::mem::replace(&mut self.position, state.position);
+        let known_head = if let CatchUp::Away { head } = self.catch_up { head } else { 0 };
         self.catch_up = match (before, state.position, state.recovered) {
             // The first connection, or a channel that keeps nothing.
             (None, _, _) => {
-                if self.catch_up == CatchUp::Away {
+                if matches!(self.catch_up, CatchUp::Away { .. }) {
                     self.excuse(Excuse::Away);
                 }
                 CatchUp::Live
@@ -94,11 +106,8 @@ impl Feed {
                     });
                 }
                 self.position = Some(before);
-                if before.offset < head.offset {
-                    CatchUp::Promised { head: head.offset }
-                } else {
-                    CatchUp::Live
-                }
+                let head = head.offset.max(known_head);
+                if before.offset < head { CatchUp::Promised { head } } else { CatchUp::Live }
             }
             (Some(_), Some(head), Some(false)) => {
                 tally.not_recovered += 1;
@@ -131,7 +140,7 @@ impl Feed {
         }
     }
 
-    /// Publication `number` of `publisher`. Says whether it is from before the last `connect`.
+    /// Publication `number` of `publisher`. Says whether it is from before the subscriber set out.
     pub(super) fn handle_message(
         &mut self,
         publisher: usize,
@@ -140,7 +149,7 @@ impl Feed {
         place: Place<'_>,
         tally: &mut Tally,
     ) -> Age {
-        if matches!(self.catch_up, CatchUp::Unknown | CatchUp::Away) {
+        if matches!(self.catch_up, CatchUp::Unknown | CatchUp::Away { .. }) {
             tally.found(Wrong::Protocol, 1, || format!("{place}: a message before the reply to connect"));
         }
         let arrival = self.streams[publisher].arrive(number);
@@ -223,7 +232,7 @@ impl Feed {
                 });
                 Age::Replayed
             }
-            CatchUp::Denied { .. } | CatchUp::Live | CatchUp::Unknown | CatchUp::Away => Age::Live,
+            CatchUp::Denied { .. } | CatchUp::Live | CatchUp::Unknown | CatchUp::Away { .. } => Age::Live,
         }
     }
 

@@ -121,7 +121,7 @@ impl Publisher {
 
     fn send(&self, turn: u64, press: &mut Press, out: &mut Commands) {
         let lane: Lane = self.index;
-        let channel = remainder(self.index as u64 + turn, self.of.channels);
+        let channel = self.of.channel_of(self.index, turn);
         let number = turn / self.of.channels as u64;
         let id = FIRST_ID + u32::try_from(turn).expect("a run is bounded below that");
         let key = format!("{:x}-{}-{turn}", press.run, self.index);
@@ -133,6 +133,11 @@ impl Publisher {
 }
 
 impl Size {
+    /// Where a publisher's message goes.
+    pub(super) fn channel_of(self, publisher: usize, turn: u64) -> usize {
+        remainder(publisher as u64 + turn, self.channels)
+    }
+
     /// When message `number` of a publisher on a channel was due, if one is due on the schedule for each publisher in turn.
     pub(super) fn due_at(self, schedule: &Schedule, publisher: usize, channel: usize, number: u64) -> Nanos {
         let first = (channel + self.channels - publisher % self.channels) % self.channels;

@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use tidegate_protocol::command::objects;
-use tidegate_protocol::event::{Connected, Event, Message, Reply, parse};
+use tidegate_protocol::event::{Connected, Event, Message, Published, Reply, parse};
+use tidegate_protocol::position::Position;
 use tidegate_wire::frame::OpCode;
 
 use super::{COUNT_BITS, Clients, Step};
@@ -49,7 +50,7 @@ impl Clients {
         match event {
             Event::Message(message) => self.deliver(lane, &message, now),
             Event::Reply { id, reply: Reply::Publish(published) } => {
-                self.acknowledge(lane, id, published.duplicate, now);
+                self.acknowledge(lane, id, published, now);
                 self.send_due(lane, out);
             }
             Event::Error { error, .. } if self.sessions[lane].link == Link::Opening => {
@@ -162,7 +163,8 @@ impl Clients {
         self.check_caught_up(lane, now);
     }
 
-    fn acknowledge(&mut self, lane: Lane, id: u32, duplicate: bool, now: Nanos) {
+    fn acknowledge(&mut self, lane: Lane, id: u32, published: Published, now: Nanos) {
+        let Published { position, duplicate } = published;
         let answered = self.publishers.get_mut(lane).and_then(|publisher| publisher.handle_answer(id));
         let Some(message) = answered else {
             return self
@@ -175,6 +177,11 @@ impl Clients {
             self.tally.found(Wrong::Protocol, 1, || {
                 format!("client {lane}: message {} was sent once and is called a duplicate", message.turn)
             });
+        }
+        if let Some(position) = position {
+            let head = &mut self.heads[self.size.channel_of(lane, message.turn)];
+            let known = head.filter(|head| head.epoch == position.epoch).map_or(0, |head| head.offset);
+            *head = Some(Position { offset: position.offset.max(known), ..position });
         }
         if let Some(schedule) = &self.schedule {
             let due_at = self.size.turn_due_at(schedule, lane, message.turn);

@@ -11,7 +11,8 @@ fn a_replay_after_a_cut_makes_a_channel_with_history_whole() {
     let (mut feed, mut tally) = entered(Some(10));
     live(&mut feed, &mut tally, 0..5, 11);
     feed.handle_away();
-    feed.handle_state(state(20, Some(true)), PLACE, &mut tally);
+    feed.handle_return(Some(position(20)));
+    feed.handle_state(state(15, Some(true)), PLACE, &mut tally);
     assert!(!feed.is_caught_up());
 
     for number in 5..10 {
@@ -29,7 +30,8 @@ fn a_replay_after_a_cut_makes_a_channel_with_history_whole() {
 fn a_replay_in_part_that_claims_to_be_whole_is_found() {
     let (mut feed, mut tally) = entered(Some(10));
     feed.handle_away();
-    feed.handle_state(state(15, Some(true)), PLACE, &mut tally);
+    feed.handle_return(Some(position(15)));
+    feed.handle_state(state(10, Some(true)), PLACE, &mut tally);
     // Of 11 to 15, 11 to 13 are left out; then the next live message comes where 15 is due.
     feed.handle_message(0, 3, Some(14), PLACE, &mut tally);
     feed.handle_message(0, 5, Some(16), PLACE, &mut tally);
@@ -47,10 +49,21 @@ fn a_replay_in_part_that_claims_to_be_whole_is_found() {
 fn a_replay_that_never_comes_is_found_at_the_end() {
     let (mut feed, mut tally) = entered(Some(10));
     feed.handle_away();
-    feed.handle_state(state(15, Some(true)), PLACE, &mut tally);
+    feed.handle_return(Some(position(15)));
+    feed.handle_state(state(10, Some(true)), PLACE, &mut tally);
     feed.settle(|_| 5, PLACE, &mut tally);
 
     assert_eq!((tally.count_of(Wrong::FalseClaim), tally.count_of(Wrong::Lost)), (5, 5));
+}
+
+#[test]
+fn a_head_in_the_reply_is_a_promise_as_well() {
+    let (mut feed, mut tally) = entered(Some(10));
+    feed.handle_away();
+    feed.handle_return(Some(Position { epoch: Epoch::new(1), offset: 1_000 }));
+    feed.handle_state(state(12, Some(true)), PLACE, &mut tally);
+    feed.settle(|_| 2, PLACE, &mut tally);
+    assert_eq!(tally.count_of(Wrong::FalseClaim), 2, "of another epoch nothing is known: {tally:?}");
 }
 
 #[test]
@@ -103,7 +116,7 @@ fn offsets_that_go_back_over_publishers_are_a_wrong_order() {
 #[test]
 fn a_gap_that_the_server_tells_of_is_lost_as_told() {
     let (mut feed, mut tally) = entered(Some(0));
-    feed.handle_gap(Some(Position { epoch: Epoch::new(7), offset: 3 }));
+    feed.handle_gap(Some(position(3)));
     live(&mut feed, &mut tally, 3..4, 4);
     feed.settle(|_| 4, PLACE, &mut tally);
     assert_eq!((tally.count_of(Wrong::LostAsTold), tally.count_of(Wrong::Lost)), (3, 0));
@@ -139,6 +152,10 @@ fn live_without_offsets<const N: usize>(feed: &mut Feed, tally: &mut Tally, numb
     }
 }
 
-fn state(head: u64, recovered: Option<bool>) -> ChannelState {
-    ChannelState { position: Some(Position { epoch: Epoch::new(7), offset: head }), recovered }
+fn state(offset: u64, recovered: Option<bool>) -> ChannelState {
+    ChannelState { position: Some(position(offset)), recovered }
+}
+
+fn position(offset: u64) -> Position {
+    Position { epoch: Epoch::new(7), offset }
 }
