@@ -246,12 +246,21 @@ impl Worker {
 
     /// What was asked earlier has been answered.
     pub(super) fn handle_answer(&mut self, token: Token, answer: Answer) {
-        let Some(slot) = self.slot_of(token) else { return };
-        if self.native_mut(slot).is_none() {
-            return;
-        }
+        let slot = self.slot_of(token).filter(|&slot| self.native_mut(slot).is_some());
+        let Some(slot) = slot else { return self.undo(answer) };
         self.apply(slot, answer);
         self.finish_native(slot);
+    }
+
+    /// Lets go of a session that was opened for a connection that is gone.
+    fn undo(&self, answer: Answer) {
+        let Answer::Opened(Ok(Opening::Owned(owned))) = answer else { return };
+        let broker = Arc::clone(&self.node.broker);
+        let (session, fence) = (owned.session, owned.fence);
+        match owned.resumed {
+            None => self.start(broker.end(session, fence, Vec::new())),
+            Some(_) => self.start(broker.detach(session, fence, Vec::new(), Vec::new())),
+        }
     }
 
     /// The outside wants something of a session.
@@ -348,29 +357,29 @@ impl Worker {
             _ => client.session.fate(client.close_code),
         };
         let (id, fence) = (client.session.id(), client.fence);
-        let subscriptions = std::mem::take(&mut client.subscriptions);
-        let delivered: Vec<_> = subscriptions
-            .iter()
-            .map(|(_, held)| match client.session.subscription(held.channel.as_str()) {
-                Some(Delivery::Gated { delivered }) => delivered,
-                Some(Delivery::Live) | None => None,
+        // Only what was granted: a session that comes back gets it without being asked again.
+        let mut positions: Vec<_> = client
+            .session
+            .subscriptions()
+            .map(|(channel, delivery)| match delivery {
+                Delivery::Gated { delivered } => (channel.clone(), delivered),
+                Delivery::Live => (channel.clone(), None),
             })
             .collect();
-        let mut positions = Vec::with_capacity(subscriptions.len());
         let mut present = Vec::new();
-        for ((index, held), delivered) in subscriptions.into_iter().zip(delivered) {
-            let written = match held.place {
-                Place::Live(membership) => {
+        for (index, held) in std::mem::take(&mut client.subscriptions) {
+            if let Place::Live(membership) = held.place
+                && let Some(feed) =
                     self.hub.channel(membership.channel).and_then(|channel| channel.feed.as_ref())
-                }
-                Place::Asked | Place::Gated(_) => None,
-            };
-            let position = delivered.or(written.map(|feed| feed.head()));
+                && let Some((_, position)) =
+                    positions.iter_mut().find(|(channel, _)| *channel == held.channel)
+            {
+                *position = Some(feed.head());
+            }
             self.leave(slot, index, held.place);
             if held.is_present {
-                present.push(held.channel.clone());
+                present.push(held.channel);
             }
-            positions.push((held.channel, position));
         }
         let Some(session) = id else { return };
         let broker = Arc::clone(&self.node.broker);
