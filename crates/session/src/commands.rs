@@ -3,6 +3,8 @@
 //! Place in the data path: a parsed object comes in; an effect for the driver's dispatch, or a refusal for the client, goes
 //! out. What a command is allowed to do is decided behind the effect: permissions and namespaces are not known here.
 
+use std::time::Duration;
+
 use tidegate_protocol::cause::CloseCause;
 use tidegate_protocol::channel::Channel;
 use tidegate_protocol::command::{BadRequest, Command, CommandName, Request, Subscribe};
@@ -65,6 +67,21 @@ impl Session {
         cx.refuse(bad.id, &bad.error);
         if self.bad_strikes.add(cx.policy.strikes_window, cx.now) > cx.policy.bad_messages_max {
             self.close(CloseCause::BadMessage, cx);
+        }
+    }
+
+    /// A command that is over a quota which the session shares with others, such as its user's: in place of
+    /// [`handle_command`](Self::handle_command) or [`handle_bad_request`](Self::handle_bad_request). It is answered as one
+    /// over the session's own quotas is, and counts as much towards 4506.
+    pub fn handle_over_quota(
+        &mut self,
+        id: Option<u32>,
+        what: &'static str,
+        retry_after: Duration,
+        cx: &mut Cx<'_>,
+    ) {
+        if self.closed().is_none() {
+            self.strike(id, what, retry_after, cx);
         }
     }
 
@@ -231,10 +248,14 @@ impl Session {
             }
         };
         let Some(Verdict::Defer { retry_after }) = verdict else { return true };
+        self.strike(id, what, retry_after, cx);
+        false
+    }
+
+    fn strike(&mut self, id: Option<u32>, what: &'static str, retry_after: Duration, cx: &mut Cx<'_>) {
         cx.refuse(id, &ErrorBody::new(ErrorCode::Limit, what).retry_after_ms(whole_ms(retry_after)));
         if self.limit_strikes.add(cx.policy.strikes_window, cx.now) > cx.policy.limit_strikes_max {
             self.close(CloseCause::RateLimited, cx);
         }
-        false
     }
 }

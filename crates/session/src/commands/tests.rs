@@ -244,3 +244,20 @@ fn malformed_commands_are_answered_until_there_are_too_many() {
     assert_eq!(rig.told(), ["3 error bad_request", "closing 4502 bad_message stay away"]);
     assert_eq!(rig.effects(), [Effect::Close { cause: CloseCause::BadMessage }]);
 }
+
+#[test]
+fn a_quota_that_is_shared_with_others_is_answered_and_counted_like_the_sessions_own() {
+    let policy = Policy { messages: rate(1, 1), limit_strikes_max: 2, ..Policy::default() };
+    let mut rig = Rig::ready(policy);
+    let wait = Duration::from_millis(70);
+    rig.call(|session, cx| session.handle_over_quota(Some(2), "your other connections", wait, cx));
+    assert_eq!(rig.command(r#"{"id":3,"presence":{"channel":"a"}}"#), None);
+    assert_eq!(rig.told(), ["2 error limit 70", "3 error limit 1000"]);
+    assert!(rig.session.is_ready());
+
+    rig.call(|session, cx| session.handle_over_quota(None, "your other connections", wait, cx));
+    assert_eq!(rig.session.closed(), Some(CloseCause::RateLimited));
+    assert_eq!(rig.told(), ["error limit 70", "closing 4506 rate_limited stay away"]);
+    rig.call(|session, cx| session.handle_over_quota(None, "your other connections", wait, cx));
+    assert!(rig.told().is_empty(), "nothing is said behind closing");
+}
