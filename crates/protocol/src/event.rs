@@ -114,7 +114,7 @@ pub struct Attendance<'a> {
 pub struct Gap<'a> {
     /// The channel.
     pub channel: Cow<'a, str>,
-    /// Those up to here are lost; `None` on channels without history.
+    /// The first one that is not lost: those before it are. `None` where what is lost has no place in a history.
     pub position: Option<Position>,
 }
 

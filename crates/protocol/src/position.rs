@@ -126,6 +126,14 @@ impl Serialize for Epoch {
     }
 }
 
+impl Position {
+    /// The publication after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self { offset: self.offset.saturating_add(1), ..self }
+    }
+}
+
 impl<'de> FromJson<'de> for Position {
     fn from_json<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         read_body(deserializer)
