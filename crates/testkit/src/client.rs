@@ -4,6 +4,7 @@
 //! as it came: a test of the gateway wants to see fragments and reserved bits, and a fault that encoder and decoder share
 //! would hide itself.
 
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
@@ -29,6 +30,8 @@ pub struct Client {
     stream: Stream,
     /// Received and not looked at yet.
     inbox: Vec<u8>,
+    /// Received whole and not read yet, from before what is in `inbox`.
+    frames: VecDeque<Frame>,
     subprotocol: Option<String>,
     extensions: Option<String>,
     frames_sent: u32,
@@ -213,8 +216,10 @@ impl Client {
     #[track_caller]
     pub fn read(&mut self, patience: Duration) -> Received {
         loop {
-            if let Some((frame, length)) = parse_frame(&self.inbox) {
-                self.inbox.drain(..length);
+            if self.frames.is_empty() {
+                self.parse_frames();
+            }
+            if let Some(frame) = self.frames.pop_front() {
                 return Received::Frame(frame);
             }
             match self.read_more(patience) {
@@ -273,7 +278,8 @@ impl Client {
     /// Whether the server sends something, or ends the connection, within `patience`. Nothing is taken away.
     #[track_caller]
     pub fn wait_readable(&mut self, patience: Duration) -> bool {
-        !self.inbox.is_empty()
+        !self.frames.is_empty()
+            || !self.inbox.is_empty()
             || match self.read_more(patience) {
                 Ok(_) => true,
                 Err(error) => !is_timeout(&error),
@@ -313,6 +319,16 @@ impl Client {
         };
         self.inbox.drain(..consumed);
         Ok(Self { subprotocol, extensions, ..self })
+    }
+
+    /// All that are whole at once: taking each out of the inbox by itself would move the rest each time.
+    fn parse_frames(&mut self) {
+        let mut parsed = 0;
+        while let Some((frame, length)) = parse_frame(&self.inbox[parsed..]) {
+            self.frames.push_back(frame);
+            parsed += length;
+        }
+        self.inbox.drain(..parsed);
     }
 
     fn read_more(&mut self, patience: Duration) -> io::Result<usize> {

@@ -12,6 +12,7 @@ mod http;
 mod limits;
 mod logs;
 mod metrics;
+mod native;
 mod tls;
 mod wait;
 
@@ -20,6 +21,7 @@ pub use gateway::{Builder, Gateway};
 pub use http::HttpResponse;
 pub use limits::raise_descriptor_limit;
 pub use metrics::Metrics;
+pub use native::{Inflate, NativeClient, Refusal};
 pub use tls::Certificate;
 pub use wait::until;
 

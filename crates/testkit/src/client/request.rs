@@ -1,5 +1,6 @@
 //! How a connection is opened: the upgrade request and everything that may come before and behind it.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -162,7 +163,14 @@ impl<'a> Request<'a> {
             Some(certificate) => stream.into_tls(certificate),
             None => stream,
         };
-        Client { stream, inbox: Vec::new(), subprotocol: None, extensions: None, frames_sent: 0 }
+        Client {
+            stream,
+            inbox: Vec::new(),
+            frames: VecDeque::new(),
+            subprotocol: None,
+            extensions: None,
+            frames_sent: 0,
+        }
     }
 }
 
