@@ -35,11 +35,11 @@ pub(crate) struct SharedQuotas<K> {
     rules: Arc<Rules>,
     hasher: RandomState,
     shards: Box<[Mutex<Shard<K>>]>,
-    stats: QuotaStats,
 }
 
-/// One connection's part in the quota of its user or address; dropping it gives back what it holds.
-#[derive(Debug)]
+/// One connection's part in the quota of its user or address; dropping it gives back what it holds. The default is a part
+/// in no quota: nothing is limited.
+#[derive(Debug, Default)]
 #[must_use = "the connection stops counting when this is dropped"]
 pub(crate) struct Share {
     /// `None`: nothing is limited.
@@ -51,6 +51,8 @@ pub(crate) struct Share {
 #[derive(Debug, Default)]
 pub(crate) struct QuotaStats {
     pub(crate) connections_refused: AtomicU64,
+    pub(crate) subscriptions_refused: AtomicU64,
+    pub(crate) messages_refused: AtomicU64,
     /// Owners that were forgotten while ahead of their schedule, because there were too many.
     pub(crate) evicted: AtomicU64,
 }
@@ -80,6 +82,7 @@ struct Rules {
     subscriptions_max: Option<u32>,
     messages: Option<Rate>,
     bytes: Option<Rate>,
+    stats: QuotaStats,
 }
 
 /// Units a second, with a burst of one second's worth.
@@ -104,6 +107,7 @@ impl SharedQuotas<Arc<str>> {
             subscriptions_max: limit(limits.subscriptions),
             messages: Rate::new(limits.messages_per_second),
             bytes: Rate::new(limits.bytes_per_second),
+            stats: QuotaStats::default(),
         })
     }
 }
@@ -117,6 +121,7 @@ impl SharedQuotas<IpAddr> {
             subscriptions_max: None,
             messages: Rate::new(limits.messages_per_second),
             bytes: Rate::new(limits.bytes_per_second),
+            stats: QuotaStats::default(),
         })
     }
 }
@@ -134,11 +139,11 @@ impl<K: Eq + Hash> SharedQuotas<K> {
         let hasher = RandomState::new();
         let shard = || Shard { owners: HashMap::with_hasher(hasher.clone()), sweep_at: ABSENT_MAX };
         let shards = (0..SHARDS).map(|_| Mutex::new(shard())).collect();
-        Self { rules: Arc::new(rules), hasher, shards, stats: QuotaStats::default() }
+        Self { rules: Arc::new(rules), hasher, shards }
     }
 
     pub(crate) fn stats(&self) -> &QuotaStats {
-        &self.stats
+        &self.rules.stats
     }
 
     /// How many users or addresses are known.
@@ -147,28 +152,37 @@ impl<K: Eq + Hash> SharedQuotas<K> {
     }
 
     /// A share for one more connection of `key`; refused when it has as many as it may.
-    pub(crate) fn join(&self, key: K, now: Millis) -> Result<Share, ErrorBody> {
+    pub(crate) fn try_join(&self, key: K, now: Millis) -> Result<Share, ErrorBody> {
+        self.join_up_to(self.rules.connections_max, key, now).map_err(|max| {
+            self.rules.stats.connections_refused.fetch_add(1, Ordering::Relaxed);
+            let owner = self.rules.owner;
+            let message = format!("this {owner} has {max} connections, which is the most on one node");
+            ErrorBody::new(ErrorCode::Limit, message)
+        })
+    }
+
+    /// A share for a connection that takes the place of one that is about to close: for that moment there may be one too
+    /// many.
+    pub(crate) fn join(&self, key: K, now: Millis) -> Share {
+        self.join_up_to(None, key, now).unwrap_or_default()
+    }
+
+    /// The error is the number that is reached.
+    fn join_up_to(&self, max: Option<u32>, key: K, now: Millis) -> Result<Share, u32> {
         if self.rules.are_none() {
-            return Ok(Share { quota: None, subscriptions: 0 });
+            return Ok(Share::default());
         }
         // The high half: the maps use the low bits (and the top seven) of the same hash.
         let shard = (self.hasher.hash_one(&key) >> 32) % SHARDS as u64;
         let mut shard = lock(&self.shards[usize::try_from(shard).expect("below SHARDS")]);
         if shard.owners.len() >= shard.sweep_at {
-            self.stats.evicted.fetch_add(shard.sweep(now), Ordering::Relaxed);
+            self.rules.stats.evicted.fetch_add(shard.sweep(now), Ordering::Relaxed);
         }
         let new = || Arc::new(Owner::new(Arc::clone(&self.rules)));
         let owner = Arc::clone(shard.owners.entry(key).or_insert_with(new));
         // Under the lock, so that a sweep sees either no owner or one with a connection.
-        match take_one(&owner.connections, self.rules.connections_max) {
-            Ok(()) => Ok(Share { quota: Some(owner), subscriptions: 0 }),
-            Err(max) => {
-                self.stats.connections_refused.fetch_add(1, Ordering::Relaxed);
-                let owner = self.rules.owner;
-                let message = format!("this {owner} has {max} connections, which is the most on one node");
-                Err(ErrorBody::new(ErrorCode::Limit, message))
-            }
-        }
+        take_one(&owner.connections, max)?;
+        Ok(Share { quota: Some(owner), subscriptions: 0 })
     }
 }
 
@@ -176,28 +190,18 @@ impl Share {
     /// Takes one message of `bytes` from the quota.
     pub(crate) fn try_send(&self, bytes: usize, now: Millis) -> Verdict {
         let Some(owner) = &self.quota else { return Verdict::Admit };
-        let now_ns = now.count().saturating_mul(NS_PER_MS);
-        // Looked at first and taken last: a message that is refused for its bytes costs its sender nothing.
-        if let Some(rate) = &owner.rules.bytes
-            && let Err(retry_after) = owner.bytes.look(rate, now_ns)
-        {
-            return Verdict::Defer { retry_after };
+        let verdict = owner.try_send(bytes, now);
+        if verdict != Verdict::Admit {
+            owner.rules.stats.messages_refused.fetch_add(1, Ordering::Relaxed);
         }
-        if let Some(rate) = &owner.rules.messages
-            && let Err(retry_after) = owner.messages.take(rate, 1, now_ns)
-        {
-            return Verdict::Defer { retry_after };
-        }
-        if let Some(rate) = &owner.rules.bytes {
-            owner.bytes.advance(rate, bytes as u64, now_ns);
-        }
-        Verdict::Admit
+        verdict
     }
 
     /// Counts one more subscription.
     pub(crate) fn try_subscribe(&mut self) -> Result<(), ErrorBody> {
         let Some(owner) = &self.quota else { return Ok(()) };
         take_one(&owner.subscriptions, owner.rules.subscriptions_max).map_err(|max| {
+            owner.rules.stats.subscriptions_refused.fetch_add(1, Ordering::Relaxed);
             let name = owner.rules.owner;
             let message = format!("this {name} has {max} subscriptions, which is the most on one node");
             ErrorBody::new(ErrorCode::Limit, message)
@@ -256,6 +260,25 @@ impl Owner {
             messages: Schedule::default(),
             bytes: Schedule::default(),
         }
+    }
+
+    fn try_send(&self, bytes: usize, now: Millis) -> Verdict {
+        let now_ns = now.count().saturating_mul(NS_PER_MS);
+        // Looked at first and taken last: a message that is refused for its bytes costs its sender nothing.
+        if let Some(rate) = &self.rules.bytes
+            && let Err(retry_after) = self.bytes.look(rate, now_ns)
+        {
+            return Verdict::Defer { retry_after };
+        }
+        if let Some(rate) = &self.rules.messages
+            && let Err(retry_after) = self.messages.take(rate, 1, now_ns)
+        {
+            return Verdict::Defer { retry_after };
+        }
+        if let Some(rate) = &self.rules.bytes {
+            self.bytes.advance(rate, bytes as u64, now_ns);
+        }
+        Verdict::Admit
     }
 
     fn is_on_schedule(&self, now_ns: u64) -> bool {

@@ -21,8 +21,8 @@ const fn at(ms: u64) -> Millis {
 fn all_connections_of_a_user_share_one_schedule_and_others_have_their_own() {
     let quotas = users(0, 0, 2, 0);
     let (phone, laptop) =
-        (quotas.join("ann".into(), at(0)).unwrap(), quotas.join("ann".into(), at(0)).unwrap());
-    let other = quotas.join("bob".into(), at(0)).unwrap();
+        (quotas.try_join("ann".into(), at(0)).unwrap(), quotas.join("ann".into(), at(0)).unwrap());
+    let other = quotas.try_join("bob".into(), at(0)).unwrap();
 
     assert_eq!(phone.try_send(1, at(0)), Verdict::Admit);
     assert_eq!(laptop.try_send(1, at(0)), Verdict::Admit);
@@ -36,7 +36,7 @@ fn all_connections_of_a_user_share_one_schedule_and_others_have_their_own() {
 #[test]
 fn a_message_larger_than_a_burst_is_slow_and_not_impossible() {
     let quotas = users(0, 0, 0, 1000);
-    let share = quotas.join("ann".into(), at(0)).unwrap();
+    let share = quotas.try_join("ann".into(), at(0)).unwrap();
 
     assert_eq!(share.try_send(5_000, at(0)), Verdict::Admit);
     let Verdict::Defer { retry_after } = share.try_send(1, at(0)) else {
@@ -49,7 +49,7 @@ fn a_message_larger_than_a_burst_is_slow_and_not_impossible() {
 #[test]
 fn a_message_refused_for_its_bytes_takes_no_message_from_the_quota() {
     let quotas = users(0, 0, 1, 10);
-    let share = quotas.join("ann".into(), at(0)).unwrap();
+    let share = quotas.try_join("ann".into(), at(0)).unwrap();
     assert_eq!(share.try_send(30, at(0)), Verdict::Admit);
 
     assert!(matches!(share.try_send(1, at(1_000)), Verdict::Defer { .. }));
@@ -59,11 +59,11 @@ fn a_message_refused_for_its_bytes_takes_no_message_from_the_quota() {
 #[test]
 fn leaving_and_coming_back_gives_no_fresh_quota() {
     let quotas = users(0, 0, 1, 0);
-    let share = quotas.join("ann".into(), at(0)).unwrap();
+    let share = quotas.try_join("ann".into(), at(0)).unwrap();
     assert_eq!(share.try_send(1, at(0)), Verdict::Admit);
     drop(share);
 
-    let share = quotas.join("ann".into(), at(1)).unwrap();
+    let share = quotas.try_join("ann".into(), at(1)).unwrap();
 
     assert!(matches!(share.try_send(1, at(1)), Verdict::Defer { .. }));
 }
@@ -71,10 +71,10 @@ fn leaving_and_coming_back_gives_no_fresh_quota() {
 #[test]
 fn connections_and_subscriptions_are_counted_up_to_their_bound_and_given_back() {
     let quotas = users(2, 3, 0, 0);
-    let mut first = quotas.join("ann".into(), at(0)).unwrap();
-    let mut second = quotas.join("ann".into(), at(0)).unwrap();
+    let mut first = quotas.try_join("ann".into(), at(0)).unwrap();
+    let mut second = quotas.try_join("ann".into(), at(0)).unwrap();
 
-    let refused = quotas.join("ann".into(), at(0)).unwrap_err();
+    let refused = quotas.try_join("ann".into(), at(0)).unwrap_err();
     assert_eq!(refused.message, "this user has 2 connections, which is the most on one node");
     assert_eq!(quotas.stats().connections_refused.load(Ordering::Relaxed), 1);
     first.try_subscribe().unwrap();
@@ -87,7 +87,7 @@ fn connections_and_subscriptions_are_counted_up_to_their_bound_and_given_back() 
     second.try_subscribe().unwrap();
     second.try_subscribe().unwrap();
     assert!(second.try_subscribe().is_err());
-    assert!(quotas.join("ann".into(), at(0)).is_ok());
+    assert!(quotas.try_join("ann".into(), at(0)).is_ok());
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn absent_users_are_forgotten_and_the_map_stays_bounded() {
     let all = SHARDS * ABSENT_MAX * 2;
     for index in 0..all {
         let now = at(index as u64);
-        let share = quotas.join(format!("user-{index}").into(), now).unwrap();
+        let share = quotas.try_join(format!("user-{index}").into(), now).unwrap();
         assert_eq!(share.try_send(1, now), Verdict::Admit);
     }
 
@@ -108,7 +108,7 @@ fn absent_users_are_forgotten_and_the_map_stays_bounded() {
 fn absent_users_that_owe_are_evicted_above_the_bound_and_counted() {
     let quotas = users(0, 0, 1, 0);
     for index in 0..SHARDS * ABSENT_MAX * 2 {
-        let share = quotas.join(format!("user-{index}").into(), at(0)).unwrap();
+        let share = quotas.try_join(format!("user-{index}").into(), at(0)).unwrap();
         assert_eq!(share.try_send(1, at(0)), Verdict::Admit);
     }
 
@@ -119,7 +119,7 @@ fn absent_users_that_owe_are_evicted_above_the_bound_and_counted() {
 #[test]
 fn without_limits_nothing_is_kept() {
     let quotas = users(0, 0, 0, 0);
-    let mut share = quotas.join("ann".into(), at(0)).unwrap();
+    let mut share = quotas.try_join("ann".into(), at(0)).unwrap();
 
     assert_eq!(share.try_send(usize::MAX, at(0)), Verdict::Admit);
     share.try_subscribe().unwrap();
@@ -131,7 +131,7 @@ fn an_address_has_a_schedule_and_no_bound_on_connections() {
     let limits = AddressLimits { messages_per_second: 1, bytes_per_second: 0 };
     let quotas = SharedQuotas::of_addresses(&limits);
     let home: IpAddr = "10.0.0.7".parse().unwrap();
-    let shares: Vec<_> = (0..100).map(|_| quotas.join(network(home), at(0)).unwrap()).collect();
+    let shares: Vec<_> = (0..100).map(|_| quotas.try_join(network(home), at(0)).unwrap()).collect();
 
     let admitted = shares.iter().filter(|share| share.try_send(1, at(0)) == Verdict::Admit).count();
 
@@ -153,7 +153,7 @@ fn workers_together_admit_exactly_the_burst() {
     let quotas = users(0, 0, 1_000, 0);
     let admitted: usize = thread::scope(|scope| {
         let worker = || {
-            let share = quotas.join("ann".into(), at(0)).unwrap();
+            let share = quotas.try_join("ann".into(), at(0)).unwrap();
             (0..600).filter(|_| share.try_send(1, at(0)) == Verdict::Admit).count()
         };
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(worker)).collect();
