@@ -7,6 +7,7 @@
 pub(crate) mod api;
 pub(crate) mod raw_path;
 
+mod demo;
 mod door;
 mod router;
 mod server;

@@ -7,18 +7,10 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderValue};
 use axum::http::{Method, StatusCode};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 
+use super::demo;
 use super::raw_path::RawPath;
-
-const DEMO_PAGE: &str = include_str!("../../assets/demo.html");
-
-/// The page needs its own inline script and style and WebSockets, to this host or wherever its user points it;
-/// nothing else, and nobody may frame it.
-const DEMO_PAGE_POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; \
-     connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-);
 
 const UPGRADE_REQUIRED: &str = "This path speaks WebSocket: connect with ws:// or wss:// (Upgrade: websocket, Sec-WebSocket-Version: 13).\n";
 const NOT_FOUND: &str = "Nothing here.\n";
@@ -46,20 +38,10 @@ async fn answer(State(pages): State<Arc<Pages>>, request: Request) -> Response {
     if pages.upgrade_only.iter().any(|raw| raw.match_path(path).is_some()) {
         return if is_read { upgrade_required() } else { other_method(method, "GET") };
     }
-    if path == "/" && pages.demo_page {
-        return if is_read { demo_page() } else { other_method(method, "GET, HEAD") };
+    if let Some(asset) = demo::find(path).filter(|_| pages.demo_page) {
+        return if is_read { asset.into_response() } else { other_method(method, "GET, HEAD") };
     }
     plain(StatusCode::NOT_FOUND, NOT_FOUND)
-}
-
-fn demo_page() -> Response {
-    let headers = [
-        (header::CONTENT_SECURITY_POLICY, DEMO_PAGE_POLICY),
-        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    ];
-    (headers, Html(DEMO_PAGE)).into_response()
 }
 
 /// RFC 9110, sections 15.5.22 and 7.8: the answer names the protocol in `Upgrade`, and `Connection` names `Upgrade`. The
