@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_protocol::channel::{Channel, ChannelName};
-use tidegate_protocol::position::Position;
+use tidegate_protocol::position::{Link, Position, Tag};
 use tidegate_protocol::time::Millis;
 
 use crate::answer::Answer;
@@ -25,6 +25,12 @@ pub trait History: Send + Sync {
 
     /// Forgets a stream with its epoch and its keys; whether there was one.
     fn remove(&self, channel: &Channel<'_>) -> Answer<bool>;
+
+    /// Notes what this node has seen of a stream by another way, in order. A store that may be set back to an earlier state
+    /// compares it with what it has from then on: where they differ, the stream starts again under a new epoch.
+    ///
+    /// Waits for nothing; the same position twice, or an older one, changes nothing.
+    fn witness(&self, _channel: &ChannelName, _position: Position, _tag: Tag) {}
 }
 
 /// A publication on its way into a stream.
@@ -60,6 +66,8 @@ pub struct Retention {
 pub struct Appended {
     /// Its position; that of the first one if this is a duplicate.
     pub position: Position,
+    /// Its tie to the one before it; `None` of a duplicate, and of a store that cannot be set back.
+    pub link: Option<Link>,
     /// Its key was used within the window: nothing was kept, and nothing must be delivered.
     pub duplicate: bool,
 }
@@ -92,6 +100,8 @@ pub enum Order {
 pub struct Page {
     /// The last offset given out; offset 0 where nothing was published.
     pub head: Position,
+    /// The tag of the publication at the head; `None` of a store that cannot be set back.
+    pub head_tag: Option<Tag>,
     /// Neighbours without a gap, in the order asked for. Empty if the coverage is [`Coverage::Lost`].
     pub entries: Vec<Entry>,
     /// What of the wish `entries` covers.
@@ -114,6 +124,8 @@ pub enum Coverage {
 pub struct Entry {
     /// Its offset in the page's epoch.
     pub offset: u64,
+    /// Tells it from another one under this offset; `None` of a store that cannot be set back.
+    pub tag: Option<Tag>,
     /// When it was appended: Unix time by the store's clock.
     pub at: Millis,
     /// JSON as the publisher sent it.

@@ -11,7 +11,7 @@
 use crate::channel::Channel;
 use crate::command::Target;
 use crate::id::SessionId;
-use crate::position::Position;
+use crate::position::{Link, Position};
 
 mod decode;
 mod encode;
@@ -43,6 +43,13 @@ pub enum NodeMessage<'a> {
         target: Target<'a>,
         /// The channel.
         channel: Channel<'a>,
+    },
+    /// A session has a new owner: close what is here of it under an older fence.
+    TakenOver {
+        /// The session.
+        session: SessionId,
+        /// Its new owner's fencing number.
+        fence: u64,
     },
 }
 
@@ -77,6 +84,8 @@ pub struct Publication<'a> {
     pub conflate: Option<&'a str>,
     /// W3C `traceparent`, when it is sampled.
     pub trace: Option<&'a str>,
+    /// Its tie to the one before it, where the channel's store may be set back.
+    pub link: Option<Link>,
 }
 
 /// Something for the sessions of a user, or for one session.
@@ -126,6 +135,7 @@ const KIND_DIRECT: u8 = 2;
 const KIND_DISCONNECT: u8 = 3;
 const KIND_SUBSCRIBE: u8 = 4;
 const KIND_UNSUBSCRIBE: u8 = 5;
+const KIND_TAKEN_OVER: u8 = 6;
 
 const TARGET_USER: u8 = 1;
 const TARGET_SESSION: u8 = 2;

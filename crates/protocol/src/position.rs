@@ -31,6 +31,22 @@ pub struct Position {
     pub offset: u64,
 }
 
+/// Marks one publication of a stream: random, so that another one under the same offset is told apart.
+///
+/// A store that was set back to an earlier state gives offsets out again. Who has seen the first publication under one
+/// knows by its tag that the second is another.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Tag(u64);
+
+/// Ties a publication to the one before it in its stream.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Link {
+    /// Its own.
+    pub tag: Tag,
+    /// That of the publication before it; [`Tag::ORIGIN`] for the first.
+    pub previous: Tag,
+}
+
 /// Text that is no [`Epoch`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not an epoch as the server gave it out (1 to 13 characters of 0-9 and a-z)")]
@@ -64,6 +80,21 @@ impl Epoch {
                 return text;
             }
         }
+    }
+}
+
+impl Tag {
+    /// What stands before the first publication of a stream.
+    pub const ORIGIN: Self = Self(0);
+
+    /// From a random number.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number it was made of.
+    pub const fn number(self) -> u64 {
+        self.0
     }
 }
 

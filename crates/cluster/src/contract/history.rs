@@ -39,7 +39,7 @@ async fn offsets_start_at_one_and_count_up(harness: &impl Harness<dyn History>) 
     let second = append(&*history, "chat:a", "2", 10).await;
 
     assert_eq!((first.position.offset, first.duplicate), (1, false));
-    assert_eq!(second, Appended { position: Position { offset: 2, ..first.position }, duplicate: false });
+    assert_eq!((second.position, second.duplicate), (Position { offset: 2, ..first.position }, false));
 }
 
 async fn appends_under_way_together_get_neighbouring_offsets(harness: &impl Harness<dyn History>) {
@@ -132,7 +132,11 @@ async fn a_position_that_cannot_be_continued_gets_nothing(harness: &impl Harness
     for order in [Order::OldestFirst, Order::NewestFirst] {
         for position in lost(order) {
             let page = read(&*history, "chat:a", Read { order, ..after(position) }).await;
-            assert_eq!(page, Page { head, entries: Vec::new(), coverage: Coverage::Lost }, "{position:?}");
+            assert_eq!(
+                (page.head, page.entries, page.coverage),
+                (head, Vec::new(), Coverage::Lost),
+                "{position:?}"
+            );
         }
     }
 }
@@ -196,7 +200,7 @@ async fn a_read_of_no_entries_tells_whether_a_position_can_be_continued(harness:
     {
         let position = Position { offset: seen, ..head };
         let page = read(&*history, "chat:a", Read::after(position, 0, usize::MAX)).await;
-        assert_eq!(page, Page { head, entries: Vec::new(), coverage }, "after {seen}");
+        assert_eq!((page.head, page.entries, page.coverage), (head, Vec::new(), coverage), "after {seen}");
     }
 }
 
@@ -236,7 +240,7 @@ async fn a_key_used_again_gives_the_first_position_and_keeps_nothing(harness: &i
     assert_eq!((first.position.offset, first.duplicate), (2, false));
     append(&*history, "chat:a", "3", 10).await;
     let again = append_keyed(&*history, "chat:a", "ann", "k", LONG).await;
-    assert_eq!(again, Appended { duplicate: true, ..first });
+    assert_eq!((again.position, again.duplicate), (first.position, true));
 
     let of_another = append_keyed(&*history, "chat:a", "bob", "k", LONG).await;
     assert_eq!((of_another.position.offset, of_another.duplicate), (4, false), "keys are their publisher's");
@@ -250,7 +254,7 @@ async fn a_key_outlives_its_entry_but_not_its_window(harness: &impl Harness<dyn 
     fill(&*history, "chat:a", 3, 1).await;
 
     let again = append_keyed(&*history, "chat:a", "ann", "k", SOON).await;
-    assert_eq!(again, Appended { duplicate: true, ..first });
+    assert_eq!((again.position, again.duplicate), (first.position, true));
 
     harness.pass(PAST_SOON).await;
     let anew = append_keyed(&*history, "chat:a", "ann", "k", SOON).await;

@@ -7,7 +7,7 @@ use super::{
 use crate::channel::{Channel, ChannelError};
 use crate::command::Target;
 use crate::id::{ID_BYTES, SessionId};
-use crate::position::{Epoch, Position};
+use crate::position::{Epoch, Link, Position, Tag};
 
 /// The messages of a payload, in order; kinds that this node does not know are passed over.
 pub fn messages(payload: &[u8]) -> Messages<'_> {
@@ -90,6 +90,7 @@ impl<'a> Reader<'a> {
             super::KIND_UNSUBSCRIBE => {
                 NodeMessage::Unsubscribe { target: body.target()?, channel: body.channel()? }
             }
+            super::KIND_TAKEN_OVER => NodeMessage::TakenOver { session: body.session()?, fence: body.u64()? },
             _ => return Ok(None),
         }))
     }
@@ -114,6 +115,7 @@ impl<'a> Reader<'a> {
             origin: flags.take(|| self.session())?,
             conflate: flags.take(|| self.text())?,
             trace: flags.take(|| self.text())?,
+            link: flags.take(|| self.link())?,
         })
     }
 
@@ -157,8 +159,11 @@ impl<'a> Reader<'a> {
     }
 
     fn position(&mut self) -> Result<Position, DecodeError> {
-        let epoch = Epoch::new(u64::from_be_bytes(self.array()?));
-        Ok(Position { epoch, offset: u64::from_be_bytes(self.array()?) })
+        Ok(Position { epoch: Epoch::new(self.u64()?), offset: self.u64()? })
+    }
+
+    fn link(&mut self) -> Result<Link, DecodeError> {
+        Ok(Link { tag: Tag::new(self.u64()?), previous: Tag::new(self.u64()?) })
     }
 
     fn flags(&mut self) -> Result<Flags, DecodeError> {
@@ -181,6 +186,10 @@ impl<'a> Reader<'a> {
 
     fn u16(&mut self) -> Result<u16, DecodeError> {
         self.array().map(u16::from_be_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, DecodeError> {
+        self.array().map(u64::from_be_bytes)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {

@@ -18,6 +18,10 @@ pub fn append(out: &mut Vec<u8>, message: &NodeMessage<'_>) {
             append_target(out, target);
             append_channel(out, channel);
         }
+        NodeMessage::TakenOver { session, fence } => {
+            out.extend_from_slice(session.as_bytes());
+            out.extend_from_slice(&fence.to_be_bytes());
+        }
     }
     let length = u32::try_from(out.len() - length_at - 4).expect("a message's limit is far below 4 GiB");
     out[length_at..length_at + 4].copy_from_slice(&length.to_be_bytes());
@@ -30,6 +34,7 @@ fn kind_of(message: &NodeMessage<'_>) -> u8 {
         NodeMessage::Disconnect(_) => super::KIND_DISCONNECT,
         NodeMessage::Subscribe { .. } => super::KIND_SUBSCRIBE,
         NodeMessage::Unsubscribe { .. } => super::KIND_UNSUBSCRIBE,
+        NodeMessage::TakenOver { .. } => super::KIND_TAKEN_OVER,
     }
 }
 
@@ -54,6 +59,10 @@ fn append_publication(out: &mut Vec<u8>, publication: &Publication<'_>) {
     }
     if let Some(trace) = flags.next(publication.trace) {
         append_text(flags.out, trace);
+    }
+    if let Some(link) = flags.next(publication.link) {
+        flags.out.extend_from_slice(&link.tag.number().to_be_bytes());
+        flags.out.extend_from_slice(&link.previous.number().to_be_bytes());
     }
     flags.end();
 }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::channel::ChannelError;
+use crate::position::Tag;
 use crate::testing::{any_channel, any_position, any_session};
 
 fn encoded(message: &NodeMessage<'_>) -> Vec<u8> {
@@ -32,6 +33,7 @@ fn the_bytes_are_those_that_other_versions_read() {
         origin: Some(SessionId::from_bytes([7; 16])),
         conflate: Some("c"),
         trace: None,
+        link: None,
     });
     let bytes = [
         &b"\x01\x01\x00\x00\x00\x1f"[..],
@@ -145,7 +147,8 @@ impl Parts {
         match self.variant {
             0 => NodeMessage::Subscribe { target, channel },
             1 => NodeMessage::Unsubscribe { target, channel },
-            2 | 3 => NodeMessage::Direct(Direct { target, object: &self.object }),
+            2 => NodeMessage::TakenOver { session: self.session, fence: 1 << 40 },
+            3 => NodeMessage::Direct(Direct { target, object: &self.object }),
             4..=6 => NodeMessage::Disconnect(Disconnect {
                 target: match trace {
                     Some(id) => DisconnectTarget::Token(id),
@@ -168,6 +171,10 @@ impl Parts {
                 origin: self.number.map(|_| self.session),
                 conflate,
                 trace,
+                link: self.position.map(|position| Link {
+                    tag: Tag::new(position.offset ^ 1),
+                    previous: Tag::new(position.offset),
+                }),
             }),
         }
     }

@@ -91,7 +91,8 @@ impl Stream {
     ) -> Outcome {
         let used = key.and_then(|(number, _)| self.keys.as_ref()?.get(number, now));
         if let Some(offset) = used {
-            let appended = Appended { position: Position { epoch: self.epoch, offset }, duplicate: true };
+            let appended =
+                Appended { position: Position { epoch: self.epoch, offset }, link: None, duplicate: true };
             return Outcome { appended, entries_evicted: 0, keys_evicted: 0 };
         }
 
@@ -111,7 +112,7 @@ impl Stream {
         }
         let entries_evicted = self.evict(config);
         Outcome {
-            appended: Appended { position: self.head(), duplicate: false },
+            appended: Appended { position: self.head(), link: None, duplicate: false },
             entries_evicted,
             keys_evicted,
         }
@@ -138,12 +139,13 @@ impl Stream {
             Order::NewestFirst => within(wanted.rev(), read),
         };
         let coverage = if entries.len() == wanted_count { Coverage::Complete } else { Coverage::More };
-        Page { head, entries, coverage }
+        Page { head, head_tag: None, entries, coverage }
     }
 
     fn push(&mut self, append: Append<'_>, now: Millis) {
         let entry = Entry {
             offset: self.head,
+            tag: None,
             at: now,
             data: append.data,
             from: append.from,
@@ -195,5 +197,5 @@ const ENTRY_BYTES: usize = size_of::<Entry>() * 4 / 3 + ARC_BYTES;
 const STREAM_BYTES: usize = (size_of::<Stream>() + 64) * 4 / 3 + ARC_BYTES;
 
 fn lost(head: Position) -> Page {
-    Page { head, entries: Vec::new(), coverage: Coverage::Lost }
+    Page { head, head_tag: None, entries: Vec::new(), coverage: Coverage::Lost }
 }
