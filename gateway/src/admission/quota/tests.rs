@@ -20,8 +20,8 @@ const fn at(ms: u64) -> Millis {
 #[test]
 fn all_connections_of_a_user_share_one_schedule_and_others_have_their_own() {
     let quotas = users(0, 0, 2, 0);
-    let (phone, laptop) =
-        (quotas.try_join("ann".into(), at(0)).unwrap(), quotas.join("ann".into(), at(0)).unwrap());
+    let phone = quotas.try_join("ann".into(), at(0)).unwrap();
+    let laptop = quotas.try_join("ann".into(), at(0)).unwrap();
     let other = quotas.try_join("bob".into(), at(0)).unwrap();
 
     assert_eq!(phone.try_send(1, at(0)), Verdict::Admit);
@@ -88,6 +88,19 @@ fn connections_and_subscriptions_are_counted_up_to_their_bound_and_given_back() 
     second.try_subscribe().unwrap();
     assert!(second.try_subscribe().is_err());
     assert!(quotas.try_join("ann".into(), at(0)).is_ok());
+}
+
+#[test]
+fn a_connection_that_takes_over_another_may_join_past_the_bound() {
+    let quotas = users(1, 0, 1, 0);
+    let old = quotas.try_join("ann".into(), at(0)).unwrap();
+    assert_eq!(old.try_send(1, at(0)), Verdict::Admit);
+
+    let new = quotas.join("ann".into(), at(0));
+
+    assert!(matches!(new.try_send(1, at(0)), Verdict::Defer { .. }), "it is the same user's schedule");
+    drop(old);
+    assert!(quotas.try_join("ann".into(), at(0)).is_err(), "the new one counts");
 }
 
 #[test]
