@@ -129,6 +129,7 @@ impl Gateway {
         builder
             .set("client.listen", "127.0.0.1:0")
             .set("admin.listen", "127.0.0.1:0")
+            .set("api.listen", "127.0.0.1:0")
             .set("node.workers", "1")
     }
 

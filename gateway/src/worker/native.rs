@@ -94,8 +94,8 @@ impl Worker {
     ) -> Stop {
         let Some(mut shared) = self.decode.take() else { return Stop::Done };
         let stop = loop {
-            if self.published.len() >= PUBLISHED_BYTES_MAX {
-                self.deliver_published();
+            if self.published.len() >= PUBLISHED_BYTES_MAX && !self.deliver_behind_replies(slot) {
+                break Stop::Done;
             }
             if self.must_wait(slot) {
                 break Stop::Wait;
@@ -436,6 +436,17 @@ impl Worker {
             self.outgoing = objects;
         }
         self.send_replies(slot)
+    }
+
+    /// Sends out what was published so far, behind what this client has been answered: else a message could overtake the
+    /// reply to its subscribe. False: the connection is gone or going.
+    pub(super) fn deliver_behind_replies(&mut self, slot: usize) -> bool {
+        if !self.published.is_empty() {
+            self.flush_objects(slot);
+            self.deliver_published();
+        }
+        // Both may have ended it, and who is gone must not be listed in the hub.
+        self.native_mut(slot).is_some()
     }
 
     fn append_text(&mut self, slot: usize, payload: &[u8]) {

@@ -284,7 +284,9 @@ impl Worker {
                 Place::Gated(self.hub.gate(Realm::Native, channel.as_str(), member))
             } else {
                 // What was published before goes out before this one is among the members.
-                self.deliver_published();
+                if !self.deliver_behind_replies(slot) {
+                    return;
+                }
                 Place::Live(self.hub.join(Realm::Native, channel.as_str(), member))
             };
             if let Some(client) = self.native_mut(slot) {
@@ -367,7 +369,9 @@ impl Worker {
             return;
         }
         // Members get what is published in this turn; this one has it already.
-        self.deliver_published();
+        if !self.deliver_behind_replies(slot) {
+            return;
+        }
         let membership = self.hub.release(at, listener(slot, index));
         if let Some(client) = self.native_mut(slot) {
             client.subscriptions[index].place = Place::Live(membership);

@@ -12,6 +12,7 @@ mod handshake;
 mod http;
 mod limits;
 mod liveness;
+mod native;
 mod protocol_page;
 mod proxy_protocol;
 mod shutdown;

@@ -39,7 +39,10 @@ fn what_is_no_command_is_refused_with_its_fault_and_the_session_goes_on() {
         (r#"{"history":{"channel":"log:tea","limit":1e400}}"#, "limit"),
         (r#"{"history":{"channel":"log:tea","limit":-1}}"#, "limit"),
         (r#"{"history":{"channel":"log:tea","after":{"epoch":"!","offset":1}}}"#, "epoch"),
-        (r#"{"subscribe":{"channel":"log:tea","position":{"epoch":"a","offset":18446744073709551616}}}"#, "offset"),
+        (
+            r#"{"subscribe":{"channel":"log:tea","position":{"epoch":"a","offset":18446744073709551616}}}"#,
+            "offset",
+        ),
         (&format!(r#"{{"{long}":{{}}}}"#), "there is no command"),
     ];
     for (object, fault) in faults {
@@ -177,7 +180,10 @@ fn binary_messages_and_text_that_is_none_end_their_connection_and_no_other() {
     garbled.socket().send_frame(true, false, OpCode::Text, b"{\"publish\":\xff}");
     early.socket().send_binary(b"{}");
 
-    assert_eq!(binary.read_to_closing().1, json!({ "code": 1003, "name": "unsupported_data", "reconnect": false }));
+    assert_eq!(
+        binary.read_to_closing().1,
+        json!({ "code": 1003, "name": "unsupported_data", "reconnect": false })
+    );
     assert_eq!(garbled.expect_closing(), 1007);
     assert_eq!(early.expect_closing(), 1003);
     bystanders.are_not_affected();

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use super::{connect, connect_with, expect_data, native, open, publish, request, subscriber, token_of, token_with};
+use super::{
+    connect, connect_with, expect_data, native, open, publish, request, subscriber, token_of, token_with,
+};
 
 #[test]
 fn an_anonymous_client_is_told_all_it_needs_to_know() {
@@ -144,7 +146,11 @@ fn a_token_may_name_channels_that_its_session_is_subscribed_to() {
 
     assert_eq!(connected["user"], "ann");
     let told = connected["channels"].as_object().unwrap();
-    assert_eq!(told.keys().collect::<Vec<_>>(), ["closed:door", "talk:tea"], "the server subscribes, not the client");
+    assert_eq!(
+        told.keys().collect::<Vec<_>>(),
+        ["closed:door", "talk:tea"],
+        "the server subscribes, not the client"
+    );
     publish(&mut connect(&gateway), "closed:door", 1);
     expect_data(&mut client, "closed:door", 1);
 }

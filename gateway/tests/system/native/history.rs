@@ -28,7 +28,11 @@ fn history_is_read_from_either_end_and_behind_a_position() {
         let mut query = json!({ "channel": "log:tea" });
         query.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
         let page = client.ask("history", query);
-        assert_eq!((&page["epoch"], &page["offset"]), (&epoch, &json!(10)), "the head, whatever was asked for");
+        assert_eq!(
+            (&page["epoch"], &page["offset"]),
+            (&epoch, &json!(10)),
+            "the head, whatever was asked for"
+        );
         offsets(&page)
     };
     let at = |offset: u64| json!({ "epoch": epoch, "offset": offset });
@@ -50,7 +54,10 @@ fn messages_of_the_history_say_who_published_them_and_when() {
     let page = connect(&gateway).ask("history", json!({ "channel": "log:tea", "limit": 1 }));
 
     let message = &page["messages"][0];
-    assert_eq!((&message["data"], &message["from"], &message["offset"]), (&json!("1"), &json!("ann"), &json!(1)));
+    assert_eq!(
+        (&message["data"], &message["from"], &message["offset"]),
+        (&json!("1"), &json!("ann"), &json!(1))
+    );
 }
 
 #[test]

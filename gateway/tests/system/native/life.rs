@@ -30,9 +30,7 @@ fn a_session_whose_token_has_ended_needs_a_new_one_of_the_same_user() {
     let (mut ann, told) =
         connect_with(&gateway, json!({ "token": ending_in("ann", 1), "subscribe": ["talk:tea"] }));
     assert_eq!(ann.expect_closing(), 4004);
-    let with = |token: Option<String>| {
-        json!({ "session": told["session"], "resume": told["resume"], "token": token })
-    };
+    let with = |token: Option<String>| json!({ "session": told["session"], "resume": told["resume"], "token": token });
 
     let mut tokenless = super::open(&gateway);
     assert_eq!(tokenless.refused("connect", with(None)).code, "unauthorized");

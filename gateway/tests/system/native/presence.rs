@@ -9,7 +9,8 @@ use super::{connect, connect_with, native, resume, subscriber, token_of, token_w
 #[test]
 fn presence_names_every_session_that_is_subscribed() {
     let gateway = native().start();
-    let (mut ann, told) = connect_with(&gateway, json!({ "token": token_of("ann"), "info": { "color": "blue" } }));
+    let (mut ann, told) =
+        connect_with(&gateway, json!({ "token": token_of("ann"), "info": { "color": "blue" } }));
     let (mut nobody, _) = connect_with(&gateway, json!({}));
     ann.ask("subscribe", json!({ "channel": "room:tea" }));
     nobody.ask("subscribe", json!({ "channel": "room:tea" }));
