@@ -31,7 +31,17 @@ pub(crate) struct Run {
     pub(crate) messages: u32,
     /// One mark a frame, where frames may be left out for a slow reader; else none.
     marks: Range<usize>,
+    pub(crate) reach: Reach,
     form: Form,
+}
+
+/// Whose members a run is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Reach {
+    /// Those of every worker: it was published here.
+    Node,
+    /// Those of this worker: every other one got its own by mail.
+    Worker,
 }
 
 /// What the bytes of a run are.
@@ -53,7 +63,7 @@ impl Published {
                 last.bytes.end = self.bytes.len();
                 last.messages += 1;
             }
-            _ => self.add_run(channel, start, Form::Frames),
+            _ => self.add_run(channel, start, Reach::Node, Form::Frames),
         }
     }
 
@@ -62,12 +72,14 @@ impl Published {
     pub(crate) fn push_object(
         &mut self,
         channel: ChannelIndex,
+        reach: Reach,
         mark: Option<Mark>,
         append: impl FnOnce(&mut Vec<u8>),
     ) {
         let joins = mark.is_none()
             && self.runs.last().is_some_and(|run| {
                 run.channel == channel
+                    && run.reach == reach
                     && run.form == Form::Objects
                     && run.marks.is_empty()
                     && run.bytes.len() < BATCH_BYTES_MAX
@@ -82,7 +94,7 @@ impl Published {
                 run.bytes.end = self.bytes.len();
                 run.messages += 1;
             }
-            _ => self.add_run(channel, start, Form::Objects),
+            _ => self.add_run(channel, start, reach, Form::Objects),
         }
         if let (Some(mark), Some(run)) = (mark, self.runs.last_mut()) {
             self.marks.push(mark);
@@ -90,9 +102,9 @@ impl Published {
         }
     }
 
-    fn add_run(&mut self, channel: ChannelIndex, start: usize, form: Form) {
+    fn add_run(&mut self, channel: ChannelIndex, start: usize, reach: Reach, form: Form) {
         let marks = self.marks.len()..self.marks.len();
-        self.runs.push(Run { channel, bytes: start..self.bytes.len(), messages: 1, marks, form });
+        self.runs.push(Run { channel, bytes: start..self.bytes.len(), messages: 1, marks, reach, form });
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -118,7 +130,7 @@ impl Published {
         &self.marks[run.marks.clone()]
     }
 
-    /// Makes one run of whole frames of each channel's runs. Channels that were published to in turns are copied together
+    /// Makes one run of whole frames of each channel's runs that have the same reach. Channels that were published to in turns are copied together
     /// once, here, instead of written apart to each member.
     pub(crate) fn seal(&mut self) {
         if let [run] = &self.runs[..]
@@ -129,7 +141,7 @@ impl Published {
         // Stable: messages of one channel stay in the order in which they came.
         self.runs.sort_by_key(|run| run.channel);
         let mut sealed: Vec<Run> = Vec::with_capacity(self.runs.len());
-        for group in self.runs.chunk_by(|a, b| a.channel == b.channel) {
+        for group in self.runs.chunk_by(|a, b| (a.channel, a.reach) == (b.channel, b.reach)) {
             if let [run] = group
                 && run.form == Form::Frames
             {
@@ -149,6 +161,7 @@ impl Published {
                 bytes: start..self.bytes.len(),
                 messages: group.iter().map(|run| run.messages).sum(),
                 marks: first_mark..self.marks.len(),
+                reach: group[0].reach,
                 form: Form::Frames,
             });
         }
@@ -289,7 +302,7 @@ mod tests {
         let mut published = Published::default();
         let long = format!("{{\"{}\":1}}", "x".repeat(BATCH_BYTES_MAX));
         for (channel, object) in [(1, "{1}"), (1, "{2}"), (2, "{x}"), (1, &long), (1, "{3}"), (1, "{4}")] {
-            published.push_object(channel, None, |out| out.extend_from_slice(object.as_bytes()));
+            published.push_object(channel, Reach::Node, None, |out| out.extend_from_slice(object.as_bytes()));
         }
         published.seal();
         let runs: Vec<_> = published
@@ -306,14 +319,30 @@ mod tests {
         let mut published = Published::default();
         let mark = |offset| Mark { channel: 1, policy: Shed::Oldest, offset, key: 0 };
         for offset in [1, 2] {
-            published.push_object(1, Some(mark(offset)), |out| out.extend_from_slice(b"{}"));
-            published.push_object(2, None, |out| out.extend_from_slice(b"{}"));
+            published.push_object(1, Reach::Node, Some(mark(offset)), |out| out.extend_from_slice(b"{}"));
+            published.push_object(2, Reach::Node, None, |out| out.extend_from_slice(b"{}"));
         }
         published.seal();
         let [first, second] = published.runs() else { panic!("two channels") };
         assert_eq!(published.frames()[first.bytes.clone()], [text(b"{}"), text(b"{}")].concat());
         assert_eq!(published.marks(first), [mark(1), mark(2)]);
         assert_eq!(published.marks(second), []);
+    }
+
+    #[test]
+    fn what_came_by_mail_is_told_from_what_was_published_here_and_stays_in_its_place() {
+        let mut published = Published::default();
+        for (reach, object) in [(Reach::Node, b"{1}"), (Reach::Worker, b"{2}"), (Reach::Node, b"{3}")] {
+            published.push_object(1, reach, None, |out| out.extend_from_slice(object));
+        }
+        published.seal();
+        let runs: Vec<_> = published
+            .runs()
+            .iter()
+            .map(|run| (run.reach, published.frames()[run.bytes.clone()].to_vec()))
+            .collect();
+        let expected = [(Reach::Node, "{1}"), (Reach::Worker, "{2}"), (Reach::Node, "{3}")];
+        assert_eq!(runs, expected.map(|(reach, object)| (reach, text(object.as_bytes()))));
     }
 
     #[test]

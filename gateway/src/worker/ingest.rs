@@ -20,6 +20,7 @@ use crate::connection::outbox::shed::{Mark, Shed};
 use crate::hub::ChannelIndex;
 use crate::hub::directory::{ChannelEntry, Realm};
 use crate::hub::feed::{Feed, Intake};
+use crate::hub::run::Reach;
 
 impl Worker {
     /// Takes in a publication that came by mail.
@@ -51,7 +52,8 @@ impl Worker {
         if has_members {
             let offset = publication.position.map(|position| position.offset);
             let mark = self.mark_of(channel, offset, publication.conflate);
-            self.published.push_object(channel, mark, |out| out.extend_from_slice(&publication.object));
+            self.published
+                .push_object(channel, Reach::Worker, mark, |out| out.extend_from_slice(&publication.object));
         }
         if has_gated {
             self.hand_to_gated(channel, publication);
@@ -129,7 +131,7 @@ impl Worker {
         let Some(feed) = &mut entry.feed else { return };
         let ready = feed.skip_to(head);
         let gap = Gap { channel: (&*name).into(), position: Some(head.next()) };
-        self.published.push_object(channel, None, |out| event::append_gap(out, &gap));
+        self.published.push_object(channel, Reach::Worker, None, |out| event::append_gap(out, &gap));
         ready.iter().for_each(|publication| self.pass_on(channel, publication));
     }
 }

@@ -23,6 +23,7 @@ use crate::broker::outcome::Outcome;
 use crate::broker::{self, Connection as Seat, Grants, Publish};
 use crate::connection::Connection;
 use crate::hub::directory::Realm;
+use crate::hub::run::Reach;
 use crate::hub::{Member as Listener, Moved, conflate_key};
 use crate::native::{Place, Subscription};
 
@@ -186,7 +187,7 @@ impl Worker {
         };
         let conflate = publish.conflate.as_deref().map_or(0, conflate_key);
         let mark = self.mark_of(index, None, conflate);
-        self.published.push_object(index, mark, |out| event::append_message(out, &message));
+        self.published.push_object(index, Reach::Node, mark, |out| event::append_message(out, &message));
     }
 
     /// Publishes to subscribers of other workers only.

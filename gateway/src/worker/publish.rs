@@ -12,7 +12,7 @@ use super::{SCRATCH_KEPT_BYTES, Worker};
 use crate::connection::outbox::shed::Mark;
 use crate::connection::{Connection, Io, SendError};
 use crate::hub::feed::Feed;
-use crate::hub::run::{CompressedForms, Published, append_with_window};
+use crate::hub::run::{CompressedForms, Published, Reach, append_with_window};
 use crate::hub::{ChannelIndex, Delivery, Hub, Member, Membership};
 use crate::metrics::stats::WorkerStats;
 
@@ -209,7 +209,7 @@ impl Worker {
     /// Sends this turn's frames to the workers that have members of their channels: one letter each.
     fn post_parcels(&mut self, published: &Published) {
         let mut runs: Vec<Vec<ParcelRun>> = vec![Vec::new(); self.lanes.len()];
-        for run in published.runs() {
+        for run in published.runs().iter().filter(|run| run.reach == Reach::Node) {
             let Some(channel) = self.hub.channel(run.channel) else { continue };
             for worker in channel.entry.other_workers(self.index) {
                 runs[worker].push(ParcelRun {
