@@ -94,6 +94,7 @@ struct Actor {
 enum Next {
     Object(Value),
     Close(u16),
+    #[expect(dead_code, reason = "a failure shows it with Debug")]
     Other(String),
 }
 
@@ -106,7 +107,10 @@ impl Stage {
             true => Gateway::builder(env!("CARGO_BIN_EXE_tidegate-gateway")),
             false => gateway(),
         };
-        Self { gateway: builder.set("api.listen", "127.0.0.1:0").config(config).start(), secret }
+        // Several, so that the clients of an example live on different workers.
+        let gateway =
+            builder.set("node.workers", "2").set("api.listen", "127.0.0.1:0").config(config).start();
+        Self { gateway, secret }
     }
 
     /// A token signed with HS256 (RFC 7515); `"now+60"` in a claim is that many seconds from now.
