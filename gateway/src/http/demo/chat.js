@@ -4,13 +4,12 @@
 import { Line } from "./line.js";
 import { showJoin, showLeave, showMembers } from "./people.js";
 import { TidegateClient } from "./tidegate.min.js";
-import { $, append, list, messageRow, milliseconds, note, seconds, showLatency, tell } from "./view.js";
+import { $, LATENCIES_MAX, append, count, list, messageRow, milliseconds, note, seconds, setText, showLatency, tell } from "./view.js";
 
 const ROOMS = ["lobby", "harbour", "tea"];
 const NAMES = ["Avocet", "Curlew", "Dunlin", "Eider", "Fulmar", "Gannet", "Heron", "Kittiwake", "Osprey", "Petrel", "Plover", "Puffin", "Tern"];
 const HISTORY_SHOWN = 50;
 const PROBE_EVERY_MS = 2_000;
-const PROBES_SHOWN = 32;
 const REFUSALS = {
   unauthorized: "This gateway lets in only people with a token. The demo needs “[auth] anonymous = true”, as in config/dev.toml.",
   forbidden: "This gateway does not let anonymous people into its rooms; config/dev.toml shows how it would.",
@@ -19,6 +18,8 @@ const REFUSALS = {
 
 /** Tells this window's messages from those of namesakes: to the gateway all anonymous people are the same user. */
 const me = crypto.getRandomValues(new Uint32Array(2)).join("-");
+/** Links to the rooms that this window knows, by name. */
+const links = new Map();
 /** Own messages that have not come back yet, by their number: `{ row, sentAt }`. */
 const underway = new Map();
 let lastNumber = 0;
@@ -67,9 +68,13 @@ function enter() {
   let visits = 0;
   const whileHere = (handle) => (event) => entered === room && handle(event);
   entered.on("message", whileHere(receive));
-  entered.on("join", whileHere(showJoin));
+  entered.on("join", whileHere((who) => showJoin(who, client.session?.session)));
   entered.on("leave", whileHere(showLeave));
   entered.on("subscribed", whileHere(({ recovered }) => void catchUp(visits++ > 0, recovered)));
+  entered.on("gap", whileHere(({ reason }) => {
+    // A gap in what a return brings is told with the return.
+    if (reason !== "recovery") note("this window was too slow: messages are missing here", "wait");
+  }));
   entered.on("unsubscribed", whileHere(({ error }) => {
     if (error && client.state !== "closed") tell("bad", "Not in this room.", REFUSALS[error.code] ?? error.message);
   }));
@@ -87,13 +92,13 @@ async function catchUp(isReturn, recovered) {
   }
   if (mine !== past) return;
   past = undefined;
-  if (!isReturn) note(`You are in # ${roomName()} as ${ownName()}`);
+  if (!isReturn) note(`You are in # ${roomName()} as ${ownName()}${mine.messages ? ` · ${count(mine.messages, "message")} from before` : ""}`);
   if (lost) showReturn(lost, isReturn ? recovered : undefined, mine.messages);
   else showSession();
 }
 
 function showReturn({ at, ending }, recovered, replayed) {
-  const counted = `${replayed} ${replayed === 1 ? "message" : "messages"} replayed`;
+  const counted = `${count(replayed, "message")} replayed`;
   const session = client.session?.resumed ? "Session resumed" : "New session";
   const back = `Back after ${seconds(performance.now() - at)}. The connection had ended with ${ending}.`;
   if (recovered === true) {
@@ -150,7 +155,8 @@ function showWaiting() {
 
 function showState({ state, previous, error, retryInMs = 0 }) {
   clearInterval(countDown);
-  $("state").textContent = $("state").dataset.state = state;
+  $("state").dataset.state = state;
+  setText($("state"), state);
   if (previous === "connected") {
     const ending = error ? `${error.closeCode ?? "no code"} (${error.code})` : "no code";
     loss = { at: performance.now(), ending };
@@ -204,7 +210,7 @@ async function probe() {
   }
   if (entered !== room || session !== client.session) return;
   showMembers(found, session.session);
-  showLatency((latencies = [...latencies, performance.now() - askedAt].slice(-PROBES_SHOWN)));
+  showLatency((latencies = [...latencies, performance.now() - askedAt].slice(-LATENCIES_MAX)));
 }
 
 // The room's name lives in the address, so that a copied link leads to the same room.
@@ -225,14 +231,15 @@ function showRoom(name) {
   $("channel").textContent = `room:${name}`;
   $("second").href = `#${encodeURIComponent(name)}`;
   document.title = `${name} · Tidegate demo`;
-  if (!ROOMS.includes(name)) ROOMS.push(name);
-  $("rooms").replaceChildren(...ROOMS.map((each) => {
-    const row = document.createElement("li");
-    const link = append(row, "a", "", each);
+  for (const each of [...ROOMS, name]) {
+    if (links.has(each)) continue;
+    const link = append(append($("rooms"), "li"), "a", "", each);
     link.href = `#${encodeURIComponent(each)}`;
-    if (each === name) link.setAttribute("aria-current", "page");
-    return row;
-  }));
+    links.set(each, link);
+  }
+  // Changed, not made anew: the keyboard's focus may be on one of them.
+  for (const [each, link] of links) link.ariaCurrent = each === name ? "page" : null;
+  links.get(name).scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
 function ownName() {

@@ -21,8 +21,8 @@ export function showMembers(found, own) {
   }));
 }
 
-export function showJoin(who) {
-  if (who.session === ownSession || members.has(who.session)) return;
+export function showJoin(who, own) {
+  if (who.session === own || members.has(who.session)) return;
   showMembers([...members.values(), who], ownSession);
   note(`${nameOf(who)} came in`);
 }

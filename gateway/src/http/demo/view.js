@@ -32,18 +32,21 @@ export function list(row) {
   if (isAtEnd || row.classList.contains("mine")) messages.scrollTop = messages.scrollHeight;
 }
 
-/** What the line under the title says. */
-export function tell(tone, strong, rest) {
+/** What the line under the title says. The news are read out to who cannot see them, so they are only set where they differ. */
+export function tell(tone, news, details) {
   $("line").dataset.tone = tone;
-  $("news").replaceChildren();
-  append($("news"), "b", "", strong);
-  $("news").append(" ", rest);
+  setText($("news"), news);
+  setText($("details"), details);
+}
+
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
 }
 
 export function showLatency(times) {
   $("latency").textContent = times.length ? milliseconds(times.at(-1)) : "–";
   const top = Math.max(...times, 1);
-  const points = times.map((time, i) => `${64 - (times.length - 1 - i) * 2},${22 - (20 * time) / top}`);
+  const points = times.map((time, i) => `${63 - (times.length - 1 - i) * LATENCY_STEP},${22 - (20 * time) / top}`);
   $("spark").setAttribute("points", points.join(" "));
 }
 
@@ -65,6 +68,10 @@ export function badge(name) {
   return mark;
 }
 
+export function count(number, noun) {
+  return `${number} ${noun}${number === 1 ? "" : "s"}`;
+}
+
 export function milliseconds(ms) {
   return ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`;
 }
@@ -79,3 +86,7 @@ function hueOf(text) {
 
 /** Older ones leave the talk. */
 const ROWS_MAX = 300;
+
+/** Latencies that the curve has room for, and how far apart they are in it. */
+export const LATENCIES_MAX = 20;
+const LATENCY_STEP = 62 / (LATENCIES_MAX - 1);
