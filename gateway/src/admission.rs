@@ -1,7 +1,7 @@
 //! Who may connect, and what they may do there: the checks before and after a handshake is accepted.
 //!
-//! In the order a client meets them: `overload`, `origin` and `upgrade` judge the handshake; `token`, `api_key` and
-//! `hook` say who it is, `revocation` whether they are still welcome; `permission` and `quota` judge what they do.
+//! In the order a client meets them: `overload`, `origin` and `upgrade` judge the handshake; `clients` says who it is,
+//! by `token`, `api_key` or `hook`; `permission` and `quota` judge what they do. Who is revoked is known to the session store.
 
 pub(crate) mod api_key;
 pub(crate) mod clients;
@@ -14,7 +14,5 @@ pub(crate) mod overload;
 pub(crate) mod permission;
 #[cfg_attr(not(test), expect(dead_code, reason = "wired with the native dialect"))]
 pub(crate) mod quota;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired with the native dialect"))]
-pub(crate) mod revocation;
 pub(crate) mod token;
 pub(crate) mod upgrade;

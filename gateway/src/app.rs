@@ -128,10 +128,11 @@ impl App {
 
         let api_server = ApiServer::bind(config.api.listen)
             .map_err(|source| BuildError::Api { address: config.api.listen, source })?;
+        let api_keys = Arc::new(ApiKeys::from_config(&config.api.keys)?);
         let api_stats = Arc::new(ApiStats::default());
         let api = router(ApiParts {
             services: Arc::new(BrokerServices(Arc::clone(&node.broker))),
-            keys: Arc::new(ApiKeys::from_config(&config.api.keys)?),
+            keys: Arc::clone(&api_keys),
             limits: ApiLimits::for_messages(config.limits.message_bytes),
             stats: Arc::clone(&api_stats),
         });
@@ -141,6 +142,8 @@ impl App {
         let lines = log.clone();
         metrics.register_collector(Box::new(NodeCollector {
             node: Arc::clone(&node),
+            api: api_stats,
+            api_keys,
             certificates,
             log_lines_dropped: Box::new(move || lines.lines_dropped()),
         }));

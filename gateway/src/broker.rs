@@ -14,6 +14,7 @@ mod sessions;
 mod upkeep;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tidegate_cluster::memory::{
@@ -55,7 +56,20 @@ pub(crate) struct Broker {
     /// Channels with subscribers on this node.
     pub(crate) directory: Arc<Directory>,
     pub(crate) roster: Roster,
+    pub(crate) stats: BrokerStats,
     pub(crate) posts: SharedPosts,
+}
+
+/// What the broker counts; what clients do is counted by their workers.
+#[derive(Debug, Default)]
+pub(crate) struct BrokerStats {
+    pub(crate) sessions_opened: AtomicU64,
+    /// Sessions that came back while their connection was still there.
+    pub(crate) sessions_taken_over: AtomicU64,
+    /// Publications of the server API that were accepted, and not for the second time.
+    pub(crate) server_publications: AtomicU64,
+    /// Letters for workers whose mailbox stayed full.
+    pub(crate) letters_lost: AtomicU64,
 }
 
 /// What the operator decided about sessions.
@@ -71,6 +85,14 @@ pub(crate) struct Terms {
     pub(crate) idempotency_window: Duration,
     /// Bytes of one replay; who missed more is told that it cannot be caught up.
     pub(crate) replay_bytes_max: usize,
+}
+
+impl Terms {
+    /// How long a session with a connection lives without being renewed: however soon a dropped one ends, long enough for
+    /// the upkeep to come round several times.
+    pub(crate) fn session_lease(&self) -> Duration {
+        self.session_ttl.max(SESSION_LEASE_MIN)
+    }
 }
 
 /// The parts of the cluster, each behind its trait.
@@ -170,6 +192,7 @@ impl Broker {
                 Err(back) => letter = back,
             }
         }
+        self.stats.letters_lost.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(worker, "a worker's mailbox stayed full: a letter is lost");
         false
     }

@@ -26,7 +26,7 @@ use crate::admission::clients::{Clients, ClientsError};
 use crate::admission::origin::{AllowedOrigins, OriginPatternError};
 use crate::admission::permission::Namespaces;
 use crate::broker::roster::Roster;
-use crate::broker::{Broker, Outside, Terms};
+use crate::broker::{Broker, BrokerStats, Outside, Terms};
 use crate::config::{Config, Limits, RawMode};
 use crate::http::HttpDoor;
 use crate::http::raw_path::{RawPath, RawPathError};
@@ -125,6 +125,7 @@ impl Node {
             },
             directory: Arc::clone(&directory),
             roster: Roster::default(),
+            stats: BrokerStats::default(),
             posts: Arc::clone(&posts),
         };
         let compression = &config.client.compression;

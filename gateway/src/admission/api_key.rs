@@ -69,10 +69,6 @@ impl<G> KeyRing<G> {
         Self { keys: keys.into(), stats: KeyStats::default() }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-    }
-
     pub(crate) fn stats(&self) -> &KeyStats {
         &self.stats
     }
@@ -241,7 +237,6 @@ mod tests {
     fn without_keys_none_is_known() {
         let keys = ApiKeys::from_config(&[]).unwrap();
 
-        assert!(keys.is_empty());
         assert!(keys.find("").is_none());
     }
 

@@ -12,12 +12,12 @@ use tidegate_protocol::id::SessionId;
 use tidegate_protocol::json::RawJson;
 use tidegate_protocol::time::Millis;
 
-use super::api_key::{ClientKeys, KeySetupError};
+use super::api_key::{ClientKeys, KeySetupError, KeyStats};
 use super::hook::{Allowed, ChannelAsk, ConnectAsk, Hook, Question};
 use super::jwks::{Keys, KeysError};
 use super::outgoing::{Client, ClientSetupError};
 use super::permission::Permissions;
-use super::token::{TokenError, TokenSetupError, VerifiedToken, Verifier};
+use super::token::{TokenError, TokenSetupError, TokenStats, VerifiedToken, Verifier};
 use crate::broker::Grants;
 use crate::broker::outcome::{Later, Outcome};
 use crate::config::auth::Auth;
@@ -74,6 +74,18 @@ impl Clients {
         self.published.clone()
     }
 
+    pub(crate) fn token_stats(&self) -> &TokenStats {
+        self.verifier.stats()
+    }
+
+    pub(crate) fn key_stats(&self) -> &KeyStats {
+        self.keys.stats()
+    }
+
+    pub(crate) fn hook(&self) -> &Hook {
+        &self.hook
+    }
+
     /// Looks at credentials that came with the handshake, as far as that needs nobody else.
     ///
     /// # Errors
@@ -96,7 +108,7 @@ impl Clients {
     ) -> Outcome<Result<Arc<Grants>, ErrorBody>> {
         let judged = self.judge(token, now);
         if self.hook.decides_connects() {
-            return self.ask_hook(token, judged, address, now);
+            return self.ask_hook(token, judged.ok().as_ref(), address, now);
         }
         match judged {
             Ok(grants) => Outcome::Now(Ok(Arc::new(grants))),
@@ -105,7 +117,7 @@ impl Clients {
                 let (verifier, token) = (Arc::clone(&self.verifier), token.unwrap_or_default().to_owned());
                 Outcome::Later(Box::pin(async move {
                     let verified = verifier.verify_with_new_keys(&token, now).await;
-                    verified.map(|token| Arc::new(token.into())).map_err(|error| refusal(&error))
+                    verified.map(|token| Arc::new(token.into())).map_err(|error| error.body())
                 }))
             }
         }
@@ -127,7 +139,7 @@ impl Clients {
         match self.verifier.verify(token, now) {
             Ok(verified) => Ok(verified.into()),
             Err(TokenError::NeedKeys) => Err(Doubt::NeedKeys),
-            Err(error) => Err(Doubt::Refused(refusal(&error))),
+            Err(error) => Err(Doubt::Refused(error.body())),
         }
     }
 
@@ -135,11 +147,11 @@ impl Clients {
     fn ask_hook(
         &self,
         token: Option<&str>,
-        judged: Result<Grants, Doubt>,
+        judged: Option<&Grants>,
         address: IpAddr,
         now: Millis,
     ) -> Outcome<Result<Arc<Grants>, ErrorBody>> {
-        let user = judged.as_ref().ok().map(|grants| &*grants.user).filter(|user| !user.is_empty());
+        let user = judged.map(|grants| &*grants.user).filter(|user| !user.is_empty());
         let token = token.filter(|_| user.is_none());
         let question = Question::connect(&ConnectAsk { token, user, address, info: None });
         let hook = Arc::clone(&self.hook);
@@ -220,12 +232,4 @@ impl From<VerifiedToken> for Grants {
         let VerifiedToken { user, expires_at, token_id, permissions, channels, info, .. } = token;
         Self { user, permissions, token_id, expires_at, channels, info }
     }
-}
-
-fn refusal(error: &TokenError) -> ErrorBody {
-    let code = match error {
-        TokenError::KeysUnavailable => ErrorCode::Unavailable,
-        _ => ErrorCode::Unauthorized,
-    };
-    ErrorBody::new(code, error.to_string())
 }

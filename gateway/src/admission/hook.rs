@@ -14,7 +14,6 @@ mod question;
 mod tests;
 
 pub(crate) use self::breaker::BreakerState;
-#[cfg_attr(not(test), expect(unused_imports, reason = "wired with the native dialect"))]
 pub(crate) use self::question::{ChannelAsk, ConnectAsk, Question};
 
 use std::sync::Arc;

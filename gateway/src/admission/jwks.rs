@@ -35,6 +35,9 @@ pub(crate) struct Keys {
     timing: Timing,
     /// Held while a fetch is under way; when the last one began.
     fetching: Mutex<Option<Instant>>,
+    /// When the current keys were read, in milliseconds after `made_at`, plus one; 0: never.
+    read_at_ms: AtomicU64,
+    made_at: Instant,
     stats: KeysStats,
 }
 
@@ -89,7 +92,7 @@ impl Keys {
             Timing { refresh: config.jwks_refresh, pause: config.jwks_pause, timeout: config.jwks_timeout };
         if let Some(path) = &config.jwks_file {
             let keys = Self::new(Source::File(path.clone()), timing);
-            keys.current.store(Arc::new(set::parse(&read(path)?)?));
+            keys.take(set::parse(&read(path)?)?);
             return Ok(Some(Arc::new(keys)));
         }
         let url = config.jwks_url.as_ref().and_then(|url| url.parse().ok());
@@ -102,6 +105,8 @@ impl Keys {
             current: ArcSwap::default(),
             timing,
             fetching: Mutex::new(None),
+            read_at_ms: AtomicU64::new(0),
+            made_at: Instant::now(),
             stats: KeysStats::default(),
         }
     }
@@ -114,6 +119,18 @@ impl Keys {
     /// Whether there was a set at any time.
     pub(crate) fn has_keys(&self) -> bool {
         !self.current.load().is_empty()
+    }
+
+    /// How old the current keys are; `None`: there never were any.
+    pub(crate) fn age(&self) -> Option<Duration> {
+        let read_at = Duration::from_millis(self.read_at_ms.load(Ordering::Relaxed).checked_sub(1)?);
+        Some(self.made_at.elapsed().saturating_sub(read_at))
+    }
+
+    fn take(&self, keys: KeySet) {
+        self.current.store(Arc::new(keys));
+        let read_at_ms = u64::try_from(self.made_at.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+        self.read_at_ms.store(read_at_ms + 1, Ordering::Relaxed);
     }
 
     pub(crate) fn stats(&self) -> &KeysStats {
@@ -158,7 +175,7 @@ impl Keys {
         match fetched.unwrap_or(Err(KeysError::Timeout(self.timing.timeout))) {
             Ok(keys) => {
                 tracing::debug!(keys = keys.len(), "key set read");
-                self.current.store(Arc::new(keys));
+                self.take(keys);
             }
             Err(error) => {
                 self.stats.failures.fetch_add(1, Ordering::Relaxed);

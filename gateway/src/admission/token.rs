@@ -50,8 +50,6 @@ pub(crate) struct VerifiedToken {
     pub(crate) user: Arc<str>,
     /// Unix time at which the token ends, the leeway included: `exp` is what its signer's clock shows.
     pub(crate) expires_at: Option<Millis>,
-    /// Unix time at which it was made, `iat`.
-    pub(crate) issued_at: Option<Millis>,
     /// `jti`, by which it may be revoked.
     pub(crate) token_id: Option<Arc<str>>,
     /// What it allows in namespaces that ask for a claim.

@@ -32,6 +32,18 @@ impl<T: 'static> Outcome<T> {
             Self::Later(future) => Outcome::Later(Box::pin(async move { change(future.await) })),
         }
     }
+
+    /// Goes on with what came of it.
+    pub(crate) fn then<U, F>(self, next: impl FnOnce(T) -> F + Send + 'static) -> Outcome<U>
+    where
+        U: 'static,
+        F: Future<Output = U> + Send + 'static,
+    {
+        match self {
+            Self::Now(value) => Outcome::begin(next(value)),
+            Self::Later(future) => Outcome::Later(Box::pin(async move { next(future.await).await })),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The server API's calls, done by the broker.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tidegate_cluster::directory::NodeRecord;
 use tidegate_cluster::history::{Coverage, Order as ReadOrder, Read};
@@ -35,7 +36,7 @@ impl Services for BrokerServices {
     fn publish(&self, publish: Publish) -> Answer<Published> {
         let broker = Arc::clone(&self.0);
         Box::pin(async move {
-            let published = broker
+            let published = Arc::clone(&broker)
                 .publish(super::Publish {
                     channel: publish.channel,
                     data: publish.data,
@@ -46,6 +47,7 @@ impl Services for BrokerServices {
                     trace: publish.trace,
                 })
                 .await?;
+            broker.stats.server_publications.fetch_add(u64::from(!published.duplicate), Ordering::Relaxed);
             Ok(Published::new(published.position, published.duplicate))
         })
     }

@@ -1,6 +1,7 @@
 //! Sessions: opened, resumed on another connection, let go, ended, and spoken to from outside.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use mio::Token;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,9 @@ const RECIPIENTS_MAX: usize = 1_000;
 /// Ids are random: one that is taken already is made again, and twice in a row is no accident.
 const ID_TRIES: usize = 3;
 
+/// What a session is subscribed to, with the last position of each channel that has one.
+pub(crate) type Held = Vec<(ChannelName, Option<Position>)>;
+
 /// Where a session's connection is on this node.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Connection {
@@ -49,7 +53,7 @@ pub(crate) struct Owned {
     pub(crate) secret: ResumeSecret,
     pub(crate) fence: Fence,
     /// As it was, for a session that was resumed.
-    pub(crate) resumed: Option<(Grants, Vec<(ChannelName, Option<Position>)>)>,
+    pub(crate) resumed: Option<(Grants, Held)>,
 }
 
 /// What a resume gives back of a client's rights, as it is stored.
@@ -81,11 +85,12 @@ impl Broker {
                 secret,
                 node: self.node.clone(),
                 identity: identity(&grants),
-                ttl: self.terms.session_ttl,
+                ttl: self.terms.session_lease(),
             };
             match self.outside.sessions.create(record).await.map_err(refusal)? {
                 Created::Owned(fence) => {
                     self.take_seat(session, &grants.user, fence, connection).await;
+                    self.stats.sessions_opened.fetch_add(1, Ordering::Relaxed);
                     return Ok(Opening::Owned(Box::new(Owned { session, secret, fence, resumed: None })));
                 }
                 Created::Revoked => return Err(revoked()),
@@ -109,7 +114,7 @@ impl Broker {
             session: resume.session,
             secret: resume.secret,
             node: self.node.clone(),
-            ttl: self.terms.session_ttl,
+            ttl: self.terms.session_lease(),
         });
         let resumption = match answer.await.map_err(refusal)? {
             Resumed::Owned(resumption) => resumption,
@@ -118,6 +123,7 @@ impl Broker {
         };
         let fence = resumption.fence;
         if let Some(seat) = self.roster.find(resume.session) {
+            self.stats.sessions_taken_over.fetch_add(1, Ordering::Relaxed);
             let order = Order::Close(Close::taken_over(fence));
             self.post(seat.worker.into(), Mail::Order(seat.token, order)).await;
         }
@@ -131,6 +137,17 @@ impl Broker {
             fence,
             resumed: Some((grants, subscriptions)),
         })))
+    }
+
+    /// Refuses who is revoked, for a token that is shown within a session.
+    ///
+    /// # Errors
+    ///
+    /// `unauthorized`, `unavailable`.
+    pub(crate) async fn check_welcome(&self, session: SessionId, grants: &Grants) -> Result<(), ErrorBody> {
+        let token_id = grants.token_id.as_deref();
+        let answer = self.outside.sessions.is_revoked(session, &grants.user, token_id);
+        if answer.await.map_err(refusal)? { Err(revoked()) } else { Ok(()) }
     }
 
     async fn take_seat(&self, session: SessionId, user: &Arc<str>, fence: Fence, connection: Connection) {
@@ -159,7 +176,7 @@ impl Broker {
                 .collect(),
             unsubscribed,
             identity: identity_of.as_deref().map(identity),
-            ttl: self.terms.session_ttl,
+            ttl: self.terms.session_lease(),
         };
         match self.outside.sessions.save(session, fence, changes).await {
             Ok(Written::Saved) => {}

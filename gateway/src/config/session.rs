@@ -37,7 +37,7 @@ config_section! {
     /// How much one node remembers in its own memory.
     pub struct Store {
         /// Where sessions, history and presence are kept. `memory:` is this process: nothing survives it.
-        pub url: String = value("memory:".to_owned()).checked(check_url);
+        pub url: String = value("memory:".to_owned()).checked(|url: &String| check_url(url));
         /// Sessions, dropped ones that may come back included; the ones closest to their end make room.
         pub sessions: usize = value(200_000).within(1..=100_000_000);
         /// Channels with history; the ones used longest ago make room, and their subscribers are told.
@@ -51,8 +51,8 @@ config_section! {
     }
 }
 
-fn check_url(url: &String) -> Result<(), String> {
-    match url.as_str() {
+fn check_url(url: &str) -> Result<(), String> {
+    match url {
         "memory:" => Ok(()),
         other => Err(format!("found {other:?}, expected memory:; other stores are not built yet")),
     }

@@ -8,7 +8,7 @@ pub(crate) mod shed;
 use tidegate_wire::frame;
 use tidegate_wire::pool::{BufferPool, PoolBuffer, PoolExhausted};
 
-use shed::{Mark, Marks, frame_len};
+use shed::{Mark, Marks, ShedCount, frame_len};
 
 /// Bytes waiting for a socket to become writable. Holds no buffer when nothing waits.
 #[derive(Debug, Default)]
@@ -100,8 +100,10 @@ impl Outbox {
         &mut self,
         target: usize,
         gap: impl FnMut(&mut Vec<u8>, Mark),
-    ) -> Result<u64, PoolExhausted> {
-        let (Some(buffer), Some(marks)) = (&mut self.buffer, &mut self.marks) else { return Ok(0) };
+    ) -> Result<ShedCount, PoolExhausted> {
+        let (Some(buffer), Some(marks)) = (&mut self.buffer, &mut self.marks) else {
+            return Ok(ShedCount::default());
+        };
         if self.sent > 0 {
             let boundary = next_boundary(buffer, self.boundary, self.sent);
             buffer.drain_front(self.sent);
@@ -112,7 +114,7 @@ impl Outbox {
         let short = marks.shed(buffer, self.boundary, target, gap);
         buffer.clear();
         buffer.try_extend(&short.bytes)?;
-        Ok(short.dropped)
+        Ok(short.shed)
     }
 
     /// Notes that the socket took `bytes`; gives the buffer back when that was all.

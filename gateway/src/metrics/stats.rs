@@ -123,8 +123,19 @@ pub(crate) struct WorkerStats {
     /// Times a client that does not read its echoes was no longer read.
     pub(crate) reads_paused: Single,
 
-    /// Messages left out for slow readers of channels that allow it.
-    pub(crate) messages_shed: Single,
+    /// Of clients of the native dialect, those that are still asked for included.
+    pub(crate) subscriptions: Single,
+    /// Publications of clients that were accepted, and not for the second time.
+    pub(crate) publications: Single,
+    pub(crate) directs_delivered: Single,
+    /// Direct messages for clients whose `connect` was not answered yet.
+    pub(crate) directs_dropped: Single,
+    /// Messages left out for slow readers, oldest first.
+    pub(crate) messages_dropped: Single,
+    /// Messages that a later one replaced for a slow reader.
+    pub(crate) messages_conflated: Single,
+    /// Times that members of a channel were told of a loss.
+    pub(crate) gaps_told: Single,
     /// Publications that came more than once.
     pub(crate) publications_duplicate: Single,
     /// Times that missing publications were read from history.
@@ -165,7 +176,13 @@ impl WorkerStats {
             message_bytes_out: Single::default(),
             pings_sent: Single::default(),
             reads_paused: Single::default(),
-            messages_shed: Single::default(),
+            subscriptions: Single::default(),
+            publications: Single::default(),
+            directs_delivered: Single::default(),
+            directs_dropped: Single::default(),
+            messages_dropped: Single::default(),
+            messages_conflated: Single::default(),
+            gaps_told: Single::default(),
             publications_duplicate: Single::default(),
             gaps_repaired: Single::default(),
             outbox_bytes: Single::default(),

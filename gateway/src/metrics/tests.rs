@@ -18,12 +18,22 @@ fn metrics() -> Metrics {
     let folder = tempfile::tempdir().unwrap();
     let (certificates, _reloader) = TlsReloader::load(write_pair(folder.path(), &test_pair())).unwrap();
     let collector = NodeCollector {
-        node: node(2, &[]),
         certificates: Some(certificates),
         log_lines_dropped: Box::new(|| 3),
+        ..collector(node(2, &[]))
     };
     metrics.register_collector(Box::new(collector));
     metrics
+}
+
+fn collector(node: Arc<Node>) -> NodeCollector {
+    NodeCollector {
+        node,
+        api: Arc::default(),
+        api_keys: Arc::new(ApiKeys::from_config(&[]).unwrap()),
+        certificates: None,
+        log_lines_dropped: Box::new(|| 0),
+    }
 }
 
 #[test]
@@ -67,8 +77,7 @@ fn numbers_of_all_workers_are_added_up() {
         stats.turns.observe(std::time::Duration::from_millis(1));
     }
     let mut metrics = Metrics::new(&BuildInfo { program: "tidegate-gateway", version: "0.0.0" });
-    let collector = NodeCollector { node, certificates: None, log_lines_dropped: Box::new(|| 0) };
-    metrics.register_collector(Box::new(collector));
+    metrics.register_collector(Box::new(collector(node)));
     let text = metrics.encode(TextFormat::Prometheus).unwrap();
     assert!(text.contains("tidegate_messages_total{direction=\"in\"} 7"), "{text}");
     assert!(text.contains("tidegate_turn_duration_seconds_bucket{le=\"0.001\"} 2"), "{text}");

@@ -129,8 +129,12 @@ impl Worker {
         let Some(entry) = self.hub.channel_mut(channel) else { return };
         let name = Arc::clone(&entry.entry.name);
         let Some(feed) = &mut entry.feed else { return };
-        let ready = feed.skip_to(head);
-        let gap = Gap { channel: (&*name).into(), position: Some(head.next()) };
+        let (first, ready) = feed.skip_to(head);
+        if feed.has_gap() && !self.gaps.contains(&channel) {
+            self.gaps.push(channel);
+        }
+        let gap = Gap { channel: (&*name).into(), position: Some(first) };
+        self.stats.gaps_told.add(1);
         self.published.push_object(channel, Reach::Worker, None, |out| event::append_gap(out, &gap));
         ready.iter().for_each(|publication| self.pass_on(channel, publication));
     }

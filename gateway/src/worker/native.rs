@@ -270,9 +270,12 @@ impl Worker {
         match order {
             Order::Deliver(object) => {
                 if client.session.is_ready() {
+                    self.stats.directs_delivered.add(1);
                     self.stats.messages_out.add(1);
                     self.stats.message_bytes_out.add(object.len() as u64);
                     self.outgoing.push_encoded(&object);
+                } else {
+                    self.stats.directs_dropped.add(1);
                 }
             }
             Order::Subscribe(channel) => {
@@ -367,7 +370,9 @@ impl Worker {
             })
             .collect();
         let mut present = Vec::new();
-        for (index, held) in std::mem::take(&mut client.subscriptions) {
+        let subscriptions = std::mem::take(&mut client.subscriptions);
+        self.stats.subscriptions.sub(subscriptions.len() as u64);
+        for (index, held) in subscriptions {
             if let Place::Live(membership) = held.place
                 && let Some(feed) =
                     self.hub.channel(membership.channel).and_then(|channel| channel.feed.as_ref())

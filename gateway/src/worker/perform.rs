@@ -59,7 +59,7 @@ impl Worker {
                 self.unsubscribe(slot, &channel);
                 None
             }
-            Effect::Publish { to, publish } => self.publish(slot, to, publish),
+            Effect::Publish { to, publish } => self.publish(slot, to, &publish),
             Effect::Send { to, send } => self.send_direct(slot, to, send),
             Effect::Presence { to, channel } => {
                 if let Err(error) = self.may_read(slot, channel.as_str()) {
@@ -82,12 +82,7 @@ impl Worker {
                 let outcome = Outcome::begin(page);
                 self.now_or_mail(slot, outcome.map(move |page| Answer::Replied(to, Replied::History(page))))
             }
-            Effect::Refresh { to, token } => {
-                let now = self.now_unix;
-                let address = self.connections[slot].peer.ip();
-                let outcome = self.node.clients.authenticate(Some(&token), address, now);
-                self.now_or_mail(slot, outcome.map(move |grants| Answer::Refreshed(to, grants)))
-            }
+            Effect::Refresh { to, token } => self.refresh(slot, to, &token),
             Effect::Close { cause } => {
                 self.close_native(slot, cause);
                 None
@@ -102,6 +97,20 @@ impl Worker {
         let address = self.connections[slot].peer.ip();
         let outcome = self.node.clients.authenticate(token, address, self.now_unix);
         self.now_or_mail(slot, outcome.map(Answer::Authenticated))
+    }
+
+    /// A new token is judged as the first one was, and has to be welcome still: what was revoked after it was made stays so.
+    fn refresh(&mut self, slot: usize, to: ReplyTo, token: &str) -> Option<Answer> {
+        let session = self.native_mut(slot)?.session.id()?;
+        let address = self.connections[slot].peer.ip();
+        let broker = Arc::clone(&self.node.broker);
+        let judged = self.node.clients.authenticate(Some(token), address, self.now_unix);
+        let outcome = judged.then(move |judged| async move {
+            let grants = judged?;
+            broker.check_welcome(session, &grants).await?;
+            Ok(grants)
+        });
+        self.now_or_mail(slot, outcome.map(move |grants| Answer::Refreshed(to, grants)))
     }
 
     fn open_session(
@@ -125,7 +134,7 @@ impl Worker {
         Seat { worker: u16::try_from(self.index).expect("workers are few"), token }
     }
 
-    fn publish(&mut self, slot: usize, to: ReplyTo, publish: command::Publish<'_>) -> Option<Answer> {
+    fn publish(&mut self, slot: usize, to: ReplyTo, publish: &command::Publish<'_>) -> Option<Answer> {
         let node = Arc::clone(&self.node);
         let client = self.native_mut(slot)?;
         let grants = client.grants.clone()?;
@@ -137,7 +146,7 @@ impl Worker {
             && namespace.history_size == 0
             && publish.key.is_none()
         {
-            self.publish_now(&grants, &publish);
+            self.publish_now(&grants, publish);
             return Some(Answer::Replied(to, Replied::Publish(Ok(Published::default()))));
         }
         let session = client.session.id()?;
@@ -154,7 +163,7 @@ impl Worker {
         let broker = Arc::clone(&node.broker);
         let outcome = match granted {
             Granted::Now(_) => Outcome::begin(broker.publish(owned)),
-            Granted::IfHookAgrees(_) => {
+            Granted::IfHookAgrees => {
                 let agreed = node.clients.may_publish(
                     &grants.user,
                     session,
@@ -229,7 +238,7 @@ impl Worker {
         let asker = client.grants.as_deref().map_or(Asker { user: "", permissions: &nobody }, asker);
         match node.broker.namespaces.may_subscribe(channel, asker)? {
             Granted::Now(_) => Ok(()),
-            Granted::IfHookAgrees(_) => Err(ErrorBody::new(
+            Granted::IfHookAgrees => Err(ErrorBody::new(
                 tidegate_protocol::error::ErrorCode::NotSubscribed,
                 format!("reading of {channel} needs a subscription to it: subscribe first"),
             )),
@@ -243,6 +252,7 @@ impl Worker {
         if client.find(wanted.channel.as_str()).is_none() {
             let channel = wanted.channel.clone();
             client.subscriptions.insert(Subscription { channel, place: Place::Asked, is_present: false });
+            self.stats.subscriptions.add(1);
         }
         let granted = match wanted.ask.by {
             AskedBy::Client => node.broker.namespaces.may_subscribe(wanted.channel.as_str(), asker(&grants)),
@@ -253,7 +263,7 @@ impl Worker {
         match granted {
             Err(error) => Some(Answer::Subscribed(wanted, Err(error))),
             Ok(Granted::Now(_)) => Some(Answer::MaySubscribe(wanted, Ok(()))),
-            Ok(Granted::IfHookAgrees(_)) => {
+            Ok(Granted::IfHookAgrees) => {
                 let session = self.native_mut(slot)?.session.id()?;
                 let outcome = Outcome::Later(node.clients.may_subscribe(
                     &grants.user,
@@ -411,6 +421,7 @@ impl Worker {
         let Some(index) = client.find(channel.as_str()) else { return };
         let subscription = client.subscriptions.remove(index);
         let (session, fence) = (client.session.id(), client.fence);
+        self.stats.subscriptions.sub(1);
         self.leave(slot, index, subscription.place);
         let Some(session) = session else { return };
         let broker = Arc::clone(&self.node.broker);
@@ -450,6 +461,9 @@ impl Worker {
     }
 
     pub(super) fn apply_replied(&mut self, slot: usize, to: ReplyTo, replied: Replied) {
+        if let Replied::Publish(Ok(published)) = &replied {
+            self.stats.publications.add(u64::from(!published.duplicate));
+        }
         self.with_session(slot, |session, cx| match replied {
             Replied::Publish(result) => {
                 session.handle_replied(to, result.map(Reply::Publish).map_err(Into::into), cx);

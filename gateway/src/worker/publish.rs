@@ -260,13 +260,15 @@ fn shed(
     outbox_bytes_max: usize,
 ) -> Result<(), PoolExhausted> {
     let before = connection.outbox.len();
-    let dropped = connection.outbox.shed(outbox_bytes_max / 2, |out, lost| {
+    let shed = connection.outbox.shed(outbox_bytes_max / 2, |out, lost| {
         let Some(channel) = hub.channel(lost.channel) else { return };
         let last = |feed: &Feed| Position { offset: lost.offset, ..feed.head() };
         let position = channel.feed.as_deref().filter(|_| lost.offset > 0).map(|feed| last(feed).next());
+        stats.gaps_told.add(1);
         Worker::append_gap(out, &Gap { channel: (&*channel.entry.name).into(), position });
     })?;
-    stats.messages_shed.add(dropped);
+    stats.messages_dropped.add(shed.dropped);
+    stats.messages_conflated.add(shed.replaced);
     let after = connection.outbox.len();
     stats.outbox_bytes.sub(before as u64);
     stats.outbox_bytes.add(after as u64);

@@ -45,7 +45,6 @@ pub(super) fn parse(kind: Kind, body: &[u8], now: Millis) -> Result<Allowed, Hoo
     Ok(Allowed::Connect(Box::new(VerifiedToken {
         user: user_name("user", answer.user).map_err(bad)?,
         expires_at: answer.expires_in_s.map(|seconds| now + Duration::from_secs(seconds)),
-        issued_at: Some(now),
         token_id: None,
         permissions: permissions.into(),
         channels,

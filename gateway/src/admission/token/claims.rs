@@ -96,7 +96,6 @@ impl ClaimRules {
         Ok(VerifiedToken {
             user: user_name("sub", claims.sub)?,
             expires_at,
-            issued_at: date("iat", claims.iat)?,
             token_id: text("jti", claims.jti, TOKEN_ID_BYTES_MAX)?,
             permissions: Arc::new(permissions),
             channels,
@@ -110,6 +109,8 @@ impl ClaimRules {
         if let Some(end) = expires_at.filter(|end| *end <= now) {
             return Err(TokenError::Expired { ago_s: (now.since(end) + self.leeway).as_secs() });
         }
+        // Nothing follows from when a token was made; a date that is none is still its maker's fault.
+        date("iat", claims.iat)?;
         let starts_at = date("nbf", claims.nbf)?;
         if let Some(start) = starts_at.filter(|start| *start > now + self.leeway) {
             return Err(TokenError::NotYetValid { in_s: start.since(now).as_secs() });

@@ -85,11 +85,6 @@ impl TokenError {
         }
     }
 
-    /// The word for metrics and logs.
-    pub(crate) const fn reason(&self) -> &'static str {
-        Self::ALL_REASONS[self.reason_index()]
-    }
-
     /// What the client is told.
     pub(crate) fn body(&self) -> ErrorBody {
         let code = match self {

@@ -81,7 +81,6 @@ fn everything_that_a_token_grants_is_read() {
 
     assert_eq!(&*verified.user, "ann");
     assert_eq!(verified.expires_at, Some(Millis::new((NOW_S + 90) * 1_000)), "exp and the leeway");
-    assert_eq!(verified.issued_at, Some(Millis::new((NOW_S - 2) * 1_000)));
     assert_eq!(verified.token_id.as_deref(), Some("t-1"));
     assert!(verified.permissions.subscribe[0].matches("chat:9"));
     assert!(!verified.permissions.publish[0].matches("chat:9"));
@@ -334,7 +333,7 @@ fn refusals_are_counted_by_reason() {
     verifier.verify(&signer.sign(&json!({ "exp": 1 })), NOW).unwrap_err();
     let malformed = verifier.verify("x", NOW).unwrap_err();
 
-    assert_eq!(malformed.reason(), "malformed");
+    assert_eq!(TokenError::ALL_REASONS[malformed.reason_index()], "malformed");
     assert_eq!(verifier.stats().verified.load(Ordering::Relaxed), 1);
     let refused: Vec<_> = verifier.stats().refused().filter(|(_, count)| *count > 0).collect();
     assert_eq!(refused, [("malformed", 1), ("expired", 1)]);

@@ -42,11 +42,20 @@ struct Marked {
     mark: Mark,
 }
 
+/// How many messages were left out.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct ShedCount {
+    /// By [`Shed::Oldest`].
+    pub(crate) dropped: u64,
+    /// By [`Shed::Replaced`].
+    pub(crate) replaced: u64,
+}
+
 /// What is left of an outbox.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub(super) struct Shortened {
     pub(super) bytes: Vec<u8>,
-    pub(super) dropped: u64,
+    pub(super) shed: ShedCount,
 }
 
 impl Marks {
@@ -83,16 +92,19 @@ impl Marks {
     ) -> Shortened {
         let victims = self.choose(begun, outbox.len(), target);
         let mut kept = Self::default();
-        let mut short = Shortened { bytes: Vec::with_capacity(target), dropped: 0 };
+        let mut short = Shortened { bytes: Vec::with_capacity(target), shed: ShedCount::default() };
         let mut copied = 0;
         let mut lost: Vec<Mark> = Vec::new();
         for (&Marked { at, len, mark }, is_victim) in self.frames.iter().zip(victims) {
             short.bytes.extend_from_slice(&outbox[copied..at]);
             copied = at + len;
             if is_victim {
-                short.dropped += 1;
-                if mark.policy == Shed::Oldest {
-                    note_loss(&mut lost, mark);
+                match mark.policy {
+                    Shed::Oldest => {
+                        short.shed.dropped += 1;
+                        note_loss(&mut lost, mark);
+                    }
+                    Shed::Replaced => short.shed.replaced += 1,
                 }
                 continue;
             }
@@ -184,7 +196,7 @@ mod tests {
 
         // The socket has begun to take the first.
         let short = shed(&mut marks, &outbox, 3, other.len() + 2 * frames[0].len());
-        assert_eq!(short.dropped, 2);
+        assert_eq!(short.shed, ShedCount { dropped: 2, replaced: 0 });
         assert_eq!(short.bytes, [&frames[0][..], &other, &text("gap 1 3"), &frames[3]].concat());
         let again = shed(&mut marks, &short.bytes, 3, 0);
         assert_eq!(again.bytes, [&frames[0][..], &other, &text("gap 1 3"), &text("gap 1 4")].concat());
@@ -198,7 +210,7 @@ mod tests {
         marks.note(&outbox, 0, &[7, 8, 7, 0].map(|key| mark(Shed::Replaced, 0, key)));
         let short = shed(&mut marks, &outbox, 0, outbox.len());
         assert_eq!(short.bytes, [&frames[1][..], &frames[2], &frames[3]].concat());
-        assert_eq!(short.dropped, 1);
+        assert_eq!(short.shed, ShedCount { dropped: 0, replaced: 1 });
         assert_eq!(shed(&mut marks, &short.bytes, 0, 0).bytes, short.bytes, "nothing else may go");
     }
 

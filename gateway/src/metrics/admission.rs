@@ -1,0 +1,103 @@
+//! Who was let in, and what the outside was asked about it.
+
+use std::fmt;
+use std::iter;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus_client::registry::Unit;
+
+use super::page::Page;
+use crate::admission::api_key::{ApiKeys, KeyStats};
+use crate::admission::hook::BreakerState;
+
+impl Page<'_, '_> {
+    /// Tokens and keys that were shown.
+    pub(super) fn credentials(&mut self, api_keys: &ApiKeys) -> fmt::Result {
+        let tokens = self.node.clients.token_stats();
+        let judged: Vec<_> =
+            iter::once(("verified", read(&tokens.verified))).chain(tokens.refused()).collect();
+        self.counters(
+            "tokens",
+            "Tokens judged; those that `need_keys` are judged again once the key set has been read",
+            None,
+            "outcome",
+            &judged,
+        )?;
+        let found = |port, stats: &KeyStats| {
+            [([port, "known"], read(&stats.known)), ([port, "unknown"], read(&stats.unknown))]
+        };
+        let keys = [found("client", self.node.clients.key_stats()), found("api", api_keys.stats())].concat();
+        self.counters_by(
+            "keys",
+            "Keys presented, and on the client port tokens that might be one",
+            ["port", "outcome"],
+            &keys,
+        )
+    }
+
+    /// What the operator's own server was asked.
+    pub(super) fn hook(&mut self) -> fmt::Result {
+        let hook = self.node.clients.hook();
+        let stats = hook.stats();
+        let outcomes = [
+            ("allowed", &stats.allowed),
+            ("refused", &stats.refused),
+            ("failed", &stats.failed),
+            ("timed_out", &stats.timed_out),
+            ("busy", &stats.busy),
+            ("broken", &stats.broken),
+        ];
+        self.counters(
+            "hook_questions",
+            "Questions to the hook; `busy` and `broken` ones were refused without being asked",
+            None,
+            "outcome",
+            &outcomes.map(|(outcome, count)| (outcome, read(count))),
+        )?;
+        let state = hook.breaker_state();
+        let states = [
+            ("closed", BreakerState::Closed),
+            ("half_open", BreakerState::HalfOpen),
+            ("open", BreakerState::Open),
+        ];
+        self.gauges(
+            "hook_breaker",
+            "1 for the state of the hook's circuit breaker",
+            None,
+            "state",
+            &states.map(|(name, each)| (name, u64::from(each == state))),
+        )
+    }
+
+    /// The keys that an identity provider publishes.
+    pub(super) fn key_set(&mut self) -> fmt::Result {
+        let keys = self.node.clients.published_keys();
+        let stats = keys.as_ref().map(|keys| keys.stats());
+        let count = |pick: fn(&crate::admission::jwks::KeysStats) -> u64| stats.map_or(0, pick);
+        let fetches = [
+            ("ok", count(|stats| read(&stats.fetches).saturating_sub(read(&stats.failures)))),
+            ("failed", count(|stats| read(&stats.failures))),
+            ("held_back", count(|stats| read(&stats.held_back))),
+        ];
+        self.counters(
+            "jwks_fetches",
+            "Fetches of the key set; those held back were asked for too soon after another",
+            None,
+            "outcome",
+            &fetches,
+        )?;
+        let keys_held = keys.as_ref().map_or(0, |keys| keys.current().len() as u64);
+        self.gauge("jwks_keys", "Keys of the key set in use", None, keys_held)?;
+        let age_s = keys.as_ref().and_then(|keys| keys.age()).map_or(0, |age| age.as_secs());
+        self.gauge(
+            "jwks_age",
+            "Since the key set in use was read; 0: there is none",
+            Some(&Unit::Seconds),
+            age_s,
+        )
+    }
+}
+
+pub(super) fn read(count: &AtomicU64) -> u64 {
+    count.load(Ordering::Relaxed)
+}
