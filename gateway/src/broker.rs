@@ -44,6 +44,8 @@ pub(crate) use sessions::{Connection, Opening};
 /// How long a mailbox may stay full before what is for its worker is given up.
 const MAILBOX_PATIENCE: Duration = Duration::from_secs(2);
 const MAILBOX_RETRY: Duration = Duration::from_millis(1);
+/// Shortest time after which a session with a connection would have to be renewed.
+const SESSION_LEASE_MIN: Duration = Duration::from_secs(15);
 
 /// The services of one node.
 pub(crate) struct Broker {

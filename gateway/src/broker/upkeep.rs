@@ -61,7 +61,9 @@ impl Broker {
     /// Renews the sessions that have a connection here; those that another connection took over are closed.
     async fn renew_sessions(&self) {
         for held in self.roster.held().chunks(SESSIONS_A_CALL) {
-            let Ok(lost) = self.outside.sessions.touch(held, self.terms.session_lease()).await else { continue };
+            let Ok(lost) = self.outside.sessions.touch(held, self.terms.session_lease()).await else {
+                continue;
+            };
             for session in lost {
                 let Some((_, fence)) = held.iter().find(|(held, _)| *held == session) else { continue };
                 self.order(session, Order::Close(Close::taken_over(fence.next()))).await;

@@ -76,17 +76,21 @@ impl Feed {
         Intake::Deliver(ready)
     }
 
-    /// Goes on behind `head`, since what was missing up to it is lost. The result is what was held right behind it.
-    pub(crate) fn skip_to(&mut self, head: Position) -> Vec<Arc<Publication>> {
-        let mut held = std::mem::take(&mut self.held);
-        let same_epoch = head.epoch == self.head.epoch;
-        *self = Self::new(head);
-        if same_epoch {
-            self.held = held.split_off(&(head.offset + 1));
+    /// Goes on behind what is lost, as far as that is up to `head`. The result is the position of the first publication that
+    /// is not, and those that were held from there on. A channel that began anew is gone on with from its beginning, which
+    /// history may still have.
+    pub(crate) fn skip_to(&mut self, head: Position) -> (Position, Vec<Arc<Publication>>) {
+        if head.epoch != self.head.epoch {
+            *self = Self::new(Position { offset: 0, ..head });
+            self.gap = head.offset > 0;
+            return (self.head.next(), Vec::new());
         }
+        let mut held = std::mem::take(&mut self.held);
+        *self = Self::new(head);
+        self.held = held.split_off(&(head.offset + 1));
         let mut ready = Vec::new();
         self.take_ready(&mut ready);
-        ready
+        (head.next(), ready)
     }
 
     fn take_ready(&mut self, ready: &mut Vec<Arc<Publication>>) {
@@ -144,9 +148,9 @@ mod tests {
         let mut feed = Feed::new(at(1));
         assert_eq!(take_in(&mut feed, 4), None);
         assert_eq!(take_in(&mut feed, 9), None);
-        assert_eq!(offsets(&feed.skip_to(at(3))), [4]);
+        assert_eq!(offsets(&feed.skip_to(at(3)).1), [4]);
         assert!(feed.has_gap(), "5 to 8 are still missing");
-        assert_eq!(offsets(&feed.skip_to(at(8))), [9]);
+        assert_eq!(offsets(&feed.skip_to(at(8)).1), [9]);
         assert!(!feed.has_gap());
     }
 
@@ -162,13 +166,25 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_that_began_anew_waits_for_history_to_say_so() {
+    fn a_channel_that_began_anew_waits_for_history_to_say_so_and_goes_on_from_its_beginning() {
         let mut feed = Feed::new(at(5));
-        let anew = Position { epoch: Epoch::new(8), offset: 1 };
-        assert!(matches!(feed.handle_publication(anew, publication(anew)), Intake::Held));
+        let [first, second] = [1, 2].map(|offset| Position { epoch: Epoch::new(8), offset });
+        assert!(matches!(feed.handle_publication(second, publication(second)), Intake::Held));
         assert!(feed.has_gap());
-        assert!(feed.skip_to(anew).is_empty());
-        let second = Position { offset: 2, ..anew };
-        assert!(matches!(feed.handle_publication(second, publication(second)), Intake::Deliver(_)));
+        let (not_lost, ready) = feed.skip_to(second);
+        assert_eq!((not_lost, ready.len()), (first, 0));
+        assert!(feed.has_gap(), "both are still to be read");
+        for position in [first, second] {
+            assert!(matches!(feed.handle_publication(position, publication(position)), Intake::Deliver(_)));
+        }
+        assert!(!feed.has_gap());
+    }
+
+    #[test]
+    fn a_channel_that_began_anew_and_is_empty_misses_nothing() {
+        let mut feed = Feed::new(at(5));
+        let (first, _) = feed.skip_to(Position { epoch: Epoch::new(8), offset: 0 });
+        assert_eq!(first.offset, 1);
+        assert!(!feed.has_gap());
     }
 }
