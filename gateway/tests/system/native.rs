@@ -12,6 +12,7 @@ mod history;
 mod life;
 mod limits;
 mod presence;
+mod resume;
 mod token;
 
 use serde_json::{Value, json};
@@ -121,6 +122,14 @@ fn subscriber(gateway: &Gateway, channel: &str) -> NativeClient {
 #[track_caller]
 fn resume(gateway: &Gateway, session: &Value) -> (NativeClient, Value) {
     connect_with(gateway, json!({ "session": session["session"], "resume": session["resume"] }))
+}
+
+/// A client that comes back with the position it has kept of a channel.
+#[track_caller]
+fn resume_at(gateway: &Gateway, session: &Value, channel: &str, position: &Value) -> (NativeClient, Value) {
+    let mut body = json!({ "session": session["session"], "resume": session["resume"] });
+    body["positions"] = json!({ channel: { "epoch": position["epoch"], "offset": position["offset"] } });
+    connect_with(gateway, body)
 }
 
 /// A token that never ends.
