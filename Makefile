@@ -20,13 +20,18 @@ run: ## one gateway on config/dev.toml in the foreground; open the address it pr
 
 .PHONY: test
 test: ## everything that proves the product; installs what it needs
-	@scripts/setup build browser conformance
+	@scripts/setup build js browser conformance
 	@scripts/test all
 
 .PHONY: test-rust
 test-rust: ## unit, property, corpus-replay and system tests only
 	@scripts/setup build
 	@scripts/test rust
+
+.PHONY: test-js
+test-js: ## the TypeScript client: by itself, and against the gateway in Node.js and in a real browser
+	@scripts/setup build js
+	@scripts/test js js-gateway
 
 .PHONY: test-browser
 test-browser: ## the demo page in a real browser
@@ -37,6 +42,12 @@ test-browser: ## the demo page in a real browser
 conformance: ## all 517 Autobahn cases against a release build
 	@scripts/setup build conformance
 	@scripts/test conformance
+
+.PHONY: bundle
+bundle: ## builds clients/js into the one file that the demo page loads
+	@scripts/setup js
+	@npm --prefix clients/js run bundle --silent
+	@cp clients/js/dist/tidegate.min.js gateway/src/http/demo/tidegate.min.js
 
 .PHONY: bench
 bench: ## measures gateway and floor in turn and rewrites the table in docs/performance.md
@@ -65,4 +76,4 @@ docs: ## rewrites the generated pages under docs/
 .PHONY: clean
 clean: ## removes what was built; installed tools stay
 	cargo clean
-	rm -rf tests/browser/node_modules
+	rm -rf tests/browser/node_modules clients/js/node_modules clients/js/dist clients/js/build

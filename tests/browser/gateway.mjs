@@ -1,4 +1,4 @@
-// Starts the real gateway on free ports for one test, and knows how to end it.
+// Starts the real gateway on config/dev.toml and free ports for one test, and knows how to end it.
 
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -15,10 +15,14 @@ export async function startGateway(t, settings = {}) {
     ...withoutSettings(process.env),
     TIDEGATE_CLIENT__LISTEN: "127.0.0.1:0",
     TIDEGATE_ADMIN__LISTEN: "127.0.0.1:0",
+    TIDEGATE_API__LISTEN: "127.0.0.1:0",
+    TIDEGATE_TELEMETRY__LOG_FORMAT: "json",
+    // A silent network is noticed after two of these.
+    TIDEGATE_LIMITS__PING_INTERVAL: "1s",
     TIDEGATE_NODE__WORKERS: "1",
     ...settings,
   };
-  const child = spawn(binary(), [], { env, stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(binary(), ["--config", path.join(ROOT, "config/dev.toml")], { env, stdio: ["ignore", "pipe", "inherit"] });
   const exited = once(child, "exit");
   t.after(async () => {
     child.kill("SIGKILL");

@@ -100,7 +100,7 @@ async function catchUp(isReturn, recovered) {
 function showReturn({ at, ending }, recovered, replayed) {
   const counted = `${count(replayed, "message")} replayed`;
   const session = client.session?.resumed ? "Session resumed" : "New session";
-  const back = `Back after ${seconds(performance.now() - at)}. The connection had ended with ${ending}.`;
+  const back = `Back after ${seconds(performance.now() - at)}; it had ended with ${ending}.`;
   if (recovered === true) {
     note(counted, "good");
     tell("good", `${session}: ${counted}, none lost.`, back);
