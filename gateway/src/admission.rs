@@ -9,7 +9,6 @@ pub(crate) mod hook;
 pub(crate) mod jwks;
 pub(crate) mod origin;
 pub(crate) mod outgoing;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired with the native dialect"))]
 pub(crate) mod overload;
 pub(crate) mod permission;
 #[cfg_attr(not(test), expect(dead_code, reason = "wired with the native dialect"))]

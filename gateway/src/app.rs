@@ -11,11 +11,12 @@ use tidegate_service::admin::{AdminServer, AdminThread, Shown};
 use tidegate_service::lifecycle::{Exit, Lifecycle, Phase, Signals, drain_on_signal};
 use tidegate_service::log::LogHandle;
 use tidegate_service::metrics::{BuildInfo, Metrics};
-use tidegate_service::process::{Cgroup, raise_descriptors};
+use tidegate_service::process::{MemoryMeter, raise_descriptors};
 use tokio::runtime::{self, Runtime};
 use tokio::sync::{Notify, mpsc};
 
 use crate::admission::api_key::{ApiKeys, KeySetupError};
+use crate::admission::overload::watch::watch;
 use crate::broker::BrokerServices;
 use crate::config::{Config, Drain, Tls};
 use crate::http::api::{ApiLimits, ApiParts, ApiServer, ApiStats, router};
@@ -46,6 +47,7 @@ pub(crate) struct App {
 /// Everything that serves.
 struct Parts {
     node: Arc<Node>,
+    memory: Option<MemoryMeter>,
     drivers: Vec<Driver>,
     http: HttpServer,
     api: (ApiServer, Router),
@@ -100,7 +102,6 @@ impl App {
     pub(crate) fn build(config: &Config, log: LogHandle) -> Result<Self, BuildError> {
         let descriptors = raise_descriptors()
             .map_err(|source| BuildError::System { what: "limit of descriptors", source })?;
-        warn_of_limits(config, descriptors.allowed, Cgroup::of_this_process().memory_bytes);
         let workers = worker_count(config.node.workers);
         let lifecycle = Lifecycle::new();
 
@@ -111,7 +112,11 @@ impl App {
             .enable_all()
             .build()
             .map_err(|source| BuildError::System { what: "runtime", source })?;
-        let node = Arc::new(Node::new(config, workers, tls, door, runtime.handle().clone())?);
+        let memory = MemoryMeter::of_this_process();
+        let memory_limit_bytes = memory.as_ref().map(MemoryMeter::limit_bytes);
+        let handle = runtime.handle().clone();
+        let node = Arc::new(Node::new(config, workers, tls, door, memory_limit_bytes, handle)?);
+        warn_of_limits(config, descriptors.allowed, memory_limit_bytes);
 
         let admin = AdminServer::bind(config.admin.listen)
             .map_err(|source| BuildError::Admin { address: config.admin.listen, source })?;
@@ -165,6 +170,7 @@ impl App {
             admin.start(shown).map_err(|source| BuildError::System { what: "admin thread", source })?;
         let parts = Parts {
             node,
+            memory,
             drivers,
             http,
             api: (api_server, api),
@@ -215,6 +221,7 @@ impl Parts {
         let connections = move || u32::try_from(counted.connections()).unwrap_or(u32::MAX);
         let capacity = u32::try_from(self.node.limits.connections).unwrap_or(u32::MAX);
         tokio::spawn(Arc::clone(&self.node.broker).run_upkeep(capacity, connections));
+        tokio::spawn(watch(Arc::clone(&self.node), self.memory));
         // What is left are the workers' own senders: the channel ends when the last worker does.
         drop(ended);
         if let Some((reloader, interval)) = self.reloader {

@@ -110,11 +110,11 @@ pub(crate) struct Outside {
 }
 
 /// What the node knows of a client: who it is and what it may do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Grants {
     /// Empty: anonymous.
     pub(crate) user: Arc<str>,
-    pub(crate) permissions: Arc<Permissions>,
+    pub(crate) permissions: Permissions,
     pub(crate) token_id: Option<Arc<str>>,
     /// Unix time.
     pub(crate) expires_at: Option<Millis>,

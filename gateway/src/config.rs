@@ -67,7 +67,8 @@ config_section! {
         pub session: Session = section();
         /// How much one node remembers in its own memory.
         pub store: Store = section();
-        /// When the gateway refuses new clients to keep the ones it has: 503 with `Retry-After`.
+        /// When the gateway refuses new clients to keep the ones it has: 503 with `Retry-After`. From nine tenths of a bound
+        /// on, it refuses sessions that are new (4051) and takes those that are resumed.
         pub overload: Overload = section();
         /// How the gateway leaves after SIGTERM.
         pub drain: Drain = section();

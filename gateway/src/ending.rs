@@ -31,7 +31,7 @@ pub(crate) enum HandshakeOutcome {
     RateLimit,
     /// 503: the node is full.
     NodeLimit,
-    /// 503: the node's buffers are used up.
+    /// 503: the node is overloaded, or its buffers are used up.
     Overloaded,
     /// 503: the node is draining.
     Draining,

@@ -47,6 +47,7 @@ impl Collector for NodeCollector {
         page.credentials(&self.api_keys)?;
         page.hook()?;
         page.key_set()?;
+        page.pressure()?;
         page.messages()?;
         page.sessions()?;
         page.deliveries()?;

@@ -59,6 +59,15 @@ impl NativeClient {
         }
     }
 
+    /// Takes in a subscription; the result is its index.
+    pub(crate) fn add(&mut self, subscription: Subscription) -> usize {
+        // Most clients have one or two, and what grows by itself starts with room for four.
+        if self.subscriptions.len() == self.subscriptions.capacity() && self.subscriptions.len() < 4 {
+            self.subscriptions.reserve_exact(1);
+        }
+        self.subscriptions.insert(subscription)
+    }
+
     /// Where the client is among the members of its channels.
     pub(crate) fn memberships(&self) -> impl Iterator<Item = Membership> {
         self.subscriptions.iter().filter_map(|(_, subscription)| match subscription.place {

@@ -24,6 +24,7 @@ use tokio::runtime::Handle;
 
 use crate::admission::clients::{Clients, ClientsError};
 use crate::admission::origin::{AllowedOrigins, OriginPatternError};
+use crate::admission::overload::{Bounds, Gate};
 use crate::admission::permission::Namespaces;
 use crate::broker::roster::Roster;
 use crate::broker::{Broker, BrokerStats, Outside, Terms};
@@ -51,6 +52,7 @@ pub(crate) struct Node {
     pub(crate) proxy_header_required: bool,
     pub(crate) addresses: Arc<AddressLimits>,
     pub(crate) rate: Option<HandshakeRate>,
+    pub(crate) gate: Gate,
     pub(crate) http: HttpDoor,
     pub(crate) directory: Arc<Directory>,
     /// Path of the native dialect, if it is served.
@@ -93,7 +95,7 @@ pub(crate) enum NodeError {
 }
 
 impl Node {
-    /// Prepares the settings of `config` for `workers` workers.
+    /// Prepares the settings of `config` for `workers` workers. `memory_limit_bytes`: what the cgroup grants.
     ///
     /// # Errors
     ///
@@ -103,6 +105,7 @@ impl Node {
         workers: usize,
         tls: Option<Arc<ServerConfig>>,
         http: HttpDoor,
+        memory_limit_bytes: Option<u64>,
         runtime: Handle,
     ) -> Result<Self, NodeError> {
         let started = Instant::now();
@@ -152,6 +155,7 @@ impl Node {
             addresses: AddressLimits::new(config.limits.connections_per_ip),
             rate: NonZeroU32::new(config.limits.handshakes_per_second)
                 .map(|rate| HandshakeRate::new(rate, started)),
+            gate: Gate::new(Bounds::new(&config.overload, memory_limit_bytes)),
             http,
             directory,
             native_path: Some(config.client.native_path.clone()).filter(|path| !path.is_empty()),

@@ -11,6 +11,7 @@ use tidegate_service::admin::Probe;
 use tidegate_service::lifecycle::{Lifecycle, Phase};
 use tokio::sync::oneshot;
 
+use crate::admission::overload::Level;
 use crate::node::Node;
 use crate::worker::mail::Mail;
 
@@ -48,6 +49,9 @@ impl Probe for GatewayProbe {
         if self.node.is_draining() {
             reasons.push("draining: new clients are refused".to_owned());
         }
+        if let Some((reason, Level::Closed)) = self.node.gate.closed_by() {
+            reasons.push(format!("overloaded ({}): new clients are refused", reason.name()));
+        }
         let (open, most) = (self.node.connections(), self.node.limits.connections);
         if open >= most {
             reasons.push(format!("full: {open} connections, limits.connections is {most}"));
@@ -68,6 +72,10 @@ impl Probe for GatewayProbe {
                 "new": total(|stats| stats.handshaking.get()),
                 "open": total(|stats| stats.open_plain.get() + stats.open_tls.get()),
                 "closing": total(|stats| stats.closing.get()),
+            },
+            "overload": {
+                "state": self.node.gate.level().name(),
+                "reason": self.node.gate.closed_by().map(|(reason, _)| reason.name()),
             },
             "channels": self.node.directory.len(),
         })

@@ -406,6 +406,11 @@ impl Worker {
                     // The asker may have given up.
                     let _ = reply.send(self.close_token(&token, &close));
                 }
+                Mail::Probe(since) => {
+                    let lag = since.elapsed().as_micros();
+                    self.stats.loop_lag_us.set(u64::try_from(lag).unwrap_or(u64::MAX));
+                    self.stats.probes_read.add(1);
+                }
                 Mail::Drain => self.drain(),
                 Mail::Stop => self.stopped = true,
                 // The asker may have given up.

@@ -43,7 +43,7 @@ pub(crate) struct Known<G> {
 #[derive(Clone, Debug)]
 pub(crate) struct ClientGrant {
     pub(crate) user: Arc<str>,
-    pub(crate) permissions: Arc<Permissions>,
+    pub(crate) permissions: Permissions,
 }
 
 /// How many keys were presented.
@@ -117,7 +117,7 @@ impl ClientKeys {
                 subscribe: patterns("subscribe", &key.subscribe)?,
                 publish: patterns("publish", &key.publish)?,
             };
-            let grant = ClientGrant { user: key.user.as_str().into(), permissions: Arc::new(permissions) };
+            let grant = ClientGrant { user: key.user.as_str().into(), permissions };
             Ok(Known { name: key.name.as_str().into(), digest, grant })
         });
         Ok(Self::new(keys.collect::<Result<_, _>>()?))

@@ -16,7 +16,6 @@ use super::api_key::{ClientKeys, KeySetupError, KeyStats};
 use super::hook::{Allowed, ChannelAsk, ConnectAsk, Hook, Question};
 use super::jwks::{Keys, KeysError};
 use super::outgoing::{Client, ClientSetupError};
-use super::permission::Permissions;
 use super::token::{TokenError, TokenSetupError, TokenStats, VerifiedToken, Verifier};
 use crate::broker::Grants;
 use crate::broker::outcome::{Later, Outcome};
@@ -26,6 +25,8 @@ use crate::config::auth::Auth;
 #[derive(Debug)]
 pub(crate) struct Clients {
     anonymous: bool,
+    /// What all clients without a token share.
+    nobody: Arc<Grants>,
     verifier: Arc<Verifier>,
     keys: ClientKeys,
     published: Option<Arc<Keys>>,
@@ -62,6 +63,7 @@ impl Clients {
         let published = Keys::from_config(&config.jwt, &client)?;
         Ok(Self {
             anonymous: config.anonymous,
+            nobody: Arc::default(),
             verifier: Arc::new(Verifier::new(&config.jwt, published.clone())?),
             keys: ClientKeys::from_config(&config.api_keys)?,
             published,
@@ -108,10 +110,10 @@ impl Clients {
     ) -> Outcome<Result<Arc<Grants>, ErrorBody>> {
         let judged = self.judge(token, now);
         if self.hook.decides_connects() {
-            return self.ask_hook(token, judged.ok().as_ref(), address, now);
+            return self.ask_hook(token, judged.ok().as_deref(), address, now);
         }
         match judged {
-            Ok(grants) => Outcome::Now(Ok(Arc::new(grants))),
+            Ok(grants) => Outcome::Now(Ok(grants)),
             Err(Doubt::Refused(error)) => Outcome::Now(Err(error)),
             Err(Doubt::NeedKeys) => {
                 let (verifier, token) = (Arc::clone(&self.verifier), token.unwrap_or_default().to_owned());
@@ -123,21 +125,21 @@ impl Clients {
         }
     }
 
-    fn judge(&self, token: Option<&str>, now: Millis) -> Result<Grants, Doubt> {
+    fn judge(&self, token: Option<&str>, now: Millis) -> Result<Arc<Grants>, Doubt> {
         let Some(token) = token else {
             if self.anonymous {
-                return Ok(Grants::anonymous());
+                return Ok(Arc::clone(&self.nobody));
             }
             let message = "this gateway takes no anonymous clients: send a token with connect";
             return Err(Doubt::Refused(ErrorBody::new(ErrorCode::Unauthorized, message)));
         };
         if let Some(known) = self.keys.find(token) {
             let grant = known.grant();
-            let (user, permissions) = (Arc::clone(&grant.user), Arc::clone(&grant.permissions));
-            return Ok(Grants { user, permissions, ..Grants::anonymous() });
+            let (user, permissions) = (Arc::clone(&grant.user), grant.permissions.clone());
+            return Ok(Arc::new(Grants { user, permissions, ..Grants::default() }));
         }
         match self.verifier.verify(token, now) {
-            Ok(verified) => Ok(verified.into()),
+            Ok(verified) => Ok(Arc::new(verified.into())),
             Err(TokenError::NeedKeys) => Err(Doubt::NeedKeys),
             Err(error) => Err(Doubt::Refused(error.body())),
         }
@@ -212,19 +214,6 @@ enum Doubt {
     Refused(ErrorBody),
     /// The provider may have published the token's key since its keys were read.
     NeedKeys,
-}
-
-impl Grants {
-    fn anonymous() -> Self {
-        Self {
-            user: "".into(),
-            permissions: Arc::new(Permissions::default()),
-            token_id: None,
-            expires_at: None,
-            channels: Vec::new(),
-            info: None,
-        }
-    }
 }
 
 impl From<VerifiedToken> for Grants {

@@ -1,11 +1,13 @@
 //! The overload gate: refuses new clients before those that are here are hurt.
 //!
-//! Place in the data path: asked once for each handshake, which reads one atomic. A task samples the node a few times
-//! a second and moves the gate. It closes at once and opens late: only after all is well below the bounds for a while,
-//! so that it does not swing with every wave of clients that come back.
+//! Place in the data path: asked once for each handshake and each new session, which reads one atomic. A task samples
+//! the node a few times a second ([`watch`]) and moves the gate. Near a bound only clients that come back to a session are
+//! taken, which costs less than to leave them outside; above it nobody is. It closes at once and opens late: only after
+//! all is well below the bounds for a while, so that it does not swing with every wave of clients that come back.
 
 #[cfg(test)]
 mod tests;
+pub(crate) mod watch;
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -15,6 +17,8 @@ use tidegate_protocol::time::Millis;
 
 use crate::config::overload::Overload;
 
+/// Above this part of its bound a value leaves room for clients that come back only, in percent.
+const STRAINED_PERCENT: u64 = 90;
 /// Below this part of its bound a value counts as calm again, in percent.
 const CALM_PERCENT: u64 = 80;
 
@@ -38,7 +42,28 @@ pub(crate) struct Bounds {
     recovery: Duration,
 }
 
-/// Why the gate is closed.
+/// Who is still let in.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Level {
+    /// Everybody.
+    #[default]
+    Open,
+    /// Clients that come back to a session; they are told from others only after the handshake.
+    Strained,
+    /// Nobody.
+    Closed,
+}
+
+/// Who wants to come in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Newcomer {
+    /// A connection, of which it is not known yet what it is for.
+    Handshake,
+    /// A client of the native dialect that does not come back to a session.
+    Session,
+}
+
+/// Why the gate is closed, or nearly.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Reason {
     /// A worker's loop is late.
@@ -49,13 +74,13 @@ pub(crate) enum Reason {
     Outboxes,
 }
 
-/// What a handshake is told.
+/// What who wants to come in is told.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[must_use]
 pub(crate) enum Verdict {
     /// Come in.
     Accept,
-    /// 503 with this `Retry-After`.
+    /// A handshake with 503 and this `Retry-After`, a session with 4051.
     Refuse { reason: Reason, retry_after: Duration },
 }
 
@@ -66,6 +91,8 @@ pub(crate) enum Pressure {
     Calm,
     Over {
         reason: Reason,
+        /// Never [`Level::Open`].
+        level: Level,
         /// Since when every value is well below its bound.
         calm_since: Option<Millis>,
     },
@@ -76,11 +103,22 @@ pub(crate) enum Pressure {
 pub(crate) struct Gate {
     bounds: Bounds,
     pressure: Mutex<Pressure>,
-    /// 0: open; else the reason's index plus one.
+    /// 0: open; else the reason's index plus one, and [`CLOSED`] if nobody is let in.
     closed_by: AtomicU8,
-    /// Times the gate closed, by reason.
-    closed: [AtomicU64; Reason::ALL.len()],
+    counts: [Counts; Reason::ALL.len()],
 }
+
+/// What a reason has led to.
+#[derive(Debug, Default)]
+struct Counts {
+    /// Times the gate was no longer open.
+    entered: AtomicU64,
+    handshakes_refused: AtomicU64,
+    sessions_refused: AtomicU64,
+}
+
+/// Bit of [`Gate::closed_by`].
+const CLOSED: u8 = 0x80;
 
 impl Bounds {
     /// `memory_limit` is what the cgroup grants; without one there is no bound on memory.
@@ -94,6 +132,11 @@ impl Bounds {
             outbox_bytes: Some(outbox_bytes).filter(|bytes| *bytes > 0),
             recovery: config.recovery,
         }
+    }
+
+    /// Whether the workers' loops are looked at.
+    pub(crate) const fn look_at_lag(&self) -> bool {
+        self.loop_lag_us.is_some()
     }
 
     /// The first value above `percent` of its bound.
@@ -117,23 +160,41 @@ impl Pressure {
     #[must_use]
     pub(crate) fn evaluate(self, sample: &Sample, bounds: &Bounds, now: Millis) -> Self {
         if let Some(reason) = bounds.exceeded(sample, 100) {
-            return Self::Over { reason, calm_since: None };
+            return Self::Over { reason, level: Level::Closed, calm_since: None };
         }
-        let Self::Over { reason, calm_since } = self else { return Self::Calm };
+        if self == Self::Calm {
+            return match bounds.exceeded(sample, STRAINED_PERCENT) {
+                Some(reason) => Self::Over { reason, level: Level::Strained, calm_since: None },
+                None => Self::Calm,
+            };
+        }
+        let Self::Over { reason, level, calm_since } = self else { return Self::Calm };
         if let Some(reason) = bounds.exceeded(sample, CALM_PERCENT) {
-            return Self::Over { reason, calm_since: None };
+            return Self::Over { reason, level, calm_since: None };
         }
         let since = calm_since.unwrap_or(now);
         if now.since(since) >= bounds.recovery {
             return Self::Calm;
         }
-        Self::Over { reason, calm_since: Some(since) }
+        Self::Over { reason, level, calm_since: Some(since) }
+    }
+
+    const fn level(self) -> Level {
+        match self {
+            Self::Calm => Level::Open,
+            Self::Over { level, .. } => level,
+        }
     }
 }
 
 impl Gate {
     pub(crate) fn new(bounds: Bounds) -> Self {
-        Self { bounds, pressure: Mutex::default(), closed_by: AtomicU8::new(0), closed: Default::default() }
+        let (pressure, closed_by) = (Mutex::default(), AtomicU8::new(0));
+        Self { bounds, pressure, closed_by, counts: Default::default() }
+    }
+
+    pub(crate) fn bounds(&self) -> &Bounds {
+        &self.bounds
     }
 
     /// Moves the gate by one more sample, taken at `now` (monotonic).
@@ -143,42 +204,99 @@ impl Gate {
         *pressure = before.evaluate(sample, &self.bounds, now);
         let closed_by = match *pressure {
             Pressure::Calm => 0,
+            Pressure::Over { reason, level: Level::Closed, .. } => CLOSED | (reason.index() + 1),
             Pressure::Over { reason, .. } => reason.index() + 1,
         };
         self.closed_by.store(closed_by, Ordering::Relaxed);
-        match (before, *pressure) {
-            (Pressure::Calm, Pressure::Over { reason, .. }) => {
-                self.closed[usize::from(reason.index())].fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(
-                    reason = reason.name(),
-                    loop_lag_ms = u64::try_from(sample.loop_lag.as_millis()).unwrap_or(u64::MAX),
-                    memory_bytes = sample.memory_bytes,
-                    outbox_bytes = sample.outbox_bytes,
-                    "overloaded: new clients are refused"
-                );
-            }
-            (Pressure::Over { .. }, Pressure::Calm) => {
-                tracing::info!("no longer overloaded: new clients are taken")
-            }
-            (Pressure::Calm, Pressure::Calm) | (Pressure::Over { .. }, Pressure::Over { .. }) => {}
+        if let (Pressure::Calm, Pressure::Over { reason, .. }) = (before, *pressure) {
+            self.counts[usize::from(reason.index())].entered.fetch_add(1, Ordering::Relaxed);
+        }
+        if before.level() != pressure.level() {
+            tell(*pressure, sample);
         }
     }
 
-    /// Whether a new client may come in. An atomic read.
-    pub(crate) fn verdict(&self) -> Verdict {
+    /// Whether somebody may come in; a refusal is counted. An atomic read.
+    pub(crate) fn judge(&self, newcomer: Newcomer) -> Verdict {
+        let Some((reason, level)) = self.closed_by() else { return Verdict::Accept };
+        let counts = &self.counts[usize::from(reason.index())];
+        match newcomer {
+            Newcomer::Handshake if level == Level::Strained => return Verdict::Accept,
+            Newcomer::Handshake => counts.handshakes_refused.fetch_add(1, Ordering::Relaxed),
+            Newcomer::Session => counts.sessions_refused.fetch_add(1, Ordering::Relaxed),
+        };
+        Verdict::Refuse { reason, retry_after: self.bounds.recovery.max(Duration::from_secs(1)) }
+    }
+
+    /// Why it is closed, or nearly; `None`: it is open.
+    pub(crate) fn closed_by(&self) -> Option<(Reason, Level)> {
         let closed_by = self.closed_by.load(Ordering::Relaxed);
-        match closed_by.checked_sub(1).and_then(|index| Reason::ALL.get(usize::from(index))) {
-            None => Verdict::Accept,
-            Some(reason) => {
-                let retry_after = self.bounds.recovery.max(Duration::from_secs(1));
-                Verdict::Refuse { reason: *reason, retry_after }
-            }
-        }
+        let reason = Reason::ALL.get(usize::from((closed_by & !CLOSED).checked_sub(1)?))?;
+        Some((*reason, if closed_by & CLOSED == 0 { Level::Strained } else { Level::Closed }))
     }
 
-    /// Times the gate closed.
-    pub(crate) fn closed(&self, reason: Reason) -> u64 {
-        self.closed[usize::from(reason.index())].load(Ordering::Relaxed)
+    pub(crate) fn level(&self) -> Level {
+        self.closed_by().map_or(Level::Open, |(_, level)| level)
+    }
+
+    /// Times the gate was no longer open.
+    pub(crate) fn entered(&self, reason: Reason) -> u64 {
+        self.counts[usize::from(reason.index())].entered.load(Ordering::Relaxed)
+    }
+
+    /// How many were refused.
+    pub(crate) fn refused(&self, reason: Reason, newcomer: Newcomer) -> u64 {
+        let counts = &self.counts[usize::from(reason.index())];
+        let count = match newcomer {
+            Newcomer::Handshake => &counts.handshakes_refused,
+            Newcomer::Session => &counts.sessions_refused,
+        };
+        count.load(Ordering::Relaxed)
+    }
+}
+
+/// Says in the log that the gate has moved.
+fn tell(pressure: Pressure, sample: &Sample) {
+    let Pressure::Over { reason, level, .. } = pressure else {
+        return tracing::info!("no longer overloaded: new clients are taken");
+    };
+    let taken = match level {
+        Level::Open => "everybody",
+        Level::Strained => "clients that come back",
+        Level::Closed => "nobody",
+    };
+    tracing::warn!(
+        reason = reason.name(),
+        taken,
+        loop_lag_ms = u64::try_from(sample.loop_lag.as_millis()).unwrap_or(u64::MAX),
+        memory_bytes = sample.memory_bytes,
+        outbox_bytes = sample.outbox_bytes,
+        "overloaded: new clients are refused"
+    );
+}
+
+impl Level {
+    pub(crate) const ALL: [Self; 3] = [Self::Open, Self::Strained, Self::Closed];
+
+    /// Metric label, and the word of `GET /info`.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Strained => "strained",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+impl Newcomer {
+    pub(crate) const ALL: [Self; 2] = [Self::Handshake, Self::Session];
+
+    /// Metric label.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Handshake => "handshake",
+            Self::Session => "session",
+        }
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) struct VerifiedToken {
     /// `jti`, by which it may be revoked.
     pub(crate) token_id: Option<Arc<str>>,
     /// What it allows in namespaces that ask for a claim.
-    pub(crate) permissions: Arc<Permissions>,
+    pub(crate) permissions: Permissions,
     /// What its session is subscribed to at connect.
     pub(crate) channels: Vec<ChannelName>,
     /// What presence shows of its user.

@@ -1,4 +1,4 @@
-//! Whether an upgrade request is answered with 101: limits, Origin, path, compression, subprotocol, in this order.
+//! Whether an upgrade request is answered with 101: limits, overload, Origin, path, compression, subprotocol, in this order.
 //!
 //! Place in the data path: between the parsed request and the open connection. Pure but for the node's rate limit.
 
@@ -10,6 +10,7 @@ use tidegate_wire::handshake;
 use tidegate_wire::request::UpgradeRequest;
 
 use super::origin::OriginVerdict;
+use super::overload::{Newcomer, Verdict};
 use crate::config::RawMode;
 use crate::ending::HandshakeOutcome;
 use crate::http::raw_path::PathMatch;
@@ -77,6 +78,7 @@ pub(crate) fn admit<'n>(
     now: Instant,
 ) -> Result<Admitted<'n>, Refused> {
     check_door(node, door)?;
+    check_pressure(node)?;
     check_rate(node, now)?;
     if node.origins.check(request.origin()) == OriginVerdict::Refuse {
         let why = "this Origin is not allowed: add it to client.allowed_origins";
@@ -144,6 +146,16 @@ fn check_door(node: &Node, door: Option<HandshakeOutcome>) -> Result<(), Refused
         _ => (503, "this node is draining: try again, another one will answer", 1),
     };
     Err(Refused::new(outcome, status, why).retry_after(retry_after_s))
+}
+
+fn check_pressure(node: &Node) -> Result<(), Refused> {
+    match node.gate.judge(Newcomer::Handshake) {
+        Verdict::Accept => Ok(()),
+        Verdict::Refuse { retry_after, .. } => {
+            let seconds = u32::try_from(retry_after.as_secs()).unwrap_or(u32::MAX);
+            Err(Refused::overloaded("this node is overloaded: try again later").retry_after(seconds))
+        }
+    }
 }
 
 fn check_rate(node: &Node, now: Instant) -> Result<(), Refused> {

@@ -288,6 +288,19 @@ fn revoked() -> ErrorBody {
 }
 
 fn identity(grants: &Grants) -> Identity {
+    Identity {
+        user: Arc::clone(&grants.user),
+        claims: stored_claims(grants),
+        token_id: grants.token_id.clone(),
+        token_expires_at: grants.expires_at,
+    }
+}
+
+fn stored_claims(grants: &Grants) -> Arc<[u8]> {
+    // Every record would hold a text that says nothing.
+    if grants.permissions == Permissions::default() && grants.info.is_none() {
+        return Arc::default();
+    }
     let texts = |patterns: &[ChannelPattern]| patterns.iter().map(ToString::to_string).collect();
     let claims = StoredClaims {
         subscribe: texts(&grants.permissions.subscribe),
@@ -297,13 +310,7 @@ fn identity(grants: &Grants) -> Identity {
             .as_ref()
             .and_then(|info| serde_json::value::RawValue::from_string(info.as_str().to_owned()).ok()),
     };
-    let claims = serde_json::to_vec(&claims).expect("strings and checked JSON can be written");
-    Identity {
-        user: Arc::clone(&grants.user),
-        claims: claims.into(),
-        token_id: grants.token_id.clone(),
-        token_expires_at: grants.expires_at,
-    }
+    serde_json::to_vec(&claims).expect("strings and checked JSON can be written").into()
 }
 
 /// The rights that were stored; what cannot be read is not granted.
@@ -313,10 +320,10 @@ fn grants(identity: &Identity) -> Grants {
         |texts: &[String]| texts.iter().filter_map(|text| ChannelPattern::parse(text).ok()).collect();
     Grants {
         user: Arc::clone(&identity.user),
-        permissions: Arc::new(Permissions {
+        permissions: Permissions {
             subscribe: patterns(&claims.subscribe),
             publish: patterns(&claims.publish),
-        }),
+        },
         token_id: identity.token_id.clone(),
         expires_at: identity.token_expires_at,
         channels: Vec::new(),

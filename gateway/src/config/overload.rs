@@ -8,7 +8,8 @@ use tidegate_service::config_section;
 use super::{GIB, MIB, milliseconds, seconds};
 
 config_section! {
-    /// When the gateway refuses new clients to keep the ones it has: 503 with `Retry-After`.
+    /// When the gateway refuses new clients to keep the ones it has: 503 with `Retry-After`. From nine tenths of a bound on,
+    /// it refuses sessions that are new (4051) and takes those that are resumed.
     pub struct Overload {
         /// How late the loop of a worker may be; 0: not looked at.
         pub loop_lag: Duration = value(milliseconds(250)).within(Duration::ZERO..=seconds(60));

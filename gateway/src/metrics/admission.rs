@@ -3,14 +3,49 @@
 use std::fmt;
 use std::iter;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use prometheus_client::encoding::EncodeMetric;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
 use super::page::Page;
 use crate::admission::api_key::{ApiKeys, KeyStats};
 use crate::admission::hook::BreakerState;
+use crate::admission::overload::{Level, Newcomer, Reason};
 
 impl Page<'_, '_> {
+    /// The overload gate.
+    pub(super) fn pressure(&mut self) -> fmt::Result {
+        let gate = &self.node.gate;
+        let level = gate.level();
+        self.gauges(
+            "overload",
+            "1 for the state of the overload gate; `strained`: only clients that come back to a session are taken",
+            None,
+            "state",
+            &Level::ALL.map(|each| (each.name(), u64::from(each == level))),
+        )?;
+        self.counters(
+            "overloads",
+            "Times the overload gate was no longer open",
+            None,
+            "reason",
+            &Reason::ALL.map(|reason| (reason.name(), gate.entered(reason))),
+        )?;
+        let refused: Vec<_> = Reason::ALL
+            .into_iter()
+            .flat_map(|reason| Newcomer::ALL.map(|newcomer| (reason, newcomer)))
+            .map(|(reason, newcomer)| ([reason.name(), newcomer.name()], gate.refused(reason, newcomer)))
+            .collect();
+        let labels = ["reason", "newcomer"];
+        self.counters_by("overload_refusals", "Handshakes and sessions that it refused", labels, &refused)?;
+        let lag_us = self.node.stats.iter().map(|stats| stats.loop_lag_us.get()).max().unwrap_or(0);
+        let lag = ConstGauge::new(Duration::from_micros(lag_us).as_secs_f64());
+        let (name, help) = ("loop_lag", "How late the latest loop of a worker was when last looked at");
+        lag.encode(self.encoder.encode_descriptor(name, help, Some(&Unit::Seconds), lag.metric_type())?)
+    }
+
     /// Tokens and keys that were shown.
     pub(super) fn credentials(&mut self, api_keys: &ApiKeys) -> fmt::Result {
         let tokens = self.node.clients.token_stats();

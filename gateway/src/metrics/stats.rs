@@ -95,6 +95,10 @@ pub(crate) struct WorkerStats {
     /// Milliseconds after the node's start at which the loop last turned.
     pub(crate) turned_at_ms: Single,
     pub(crate) turns: Durations<12>,
+    /// Letters read that only want to know how late the loop is.
+    pub(crate) probes_read: Single,
+    /// How long the last one of them waited.
+    pub(crate) loop_lag_us: Single,
 
     pub(crate) accepted: Single,
     /// Connections closed at accept without a word: far over the node's limit.
@@ -155,6 +159,8 @@ impl WorkerStats {
         Self {
             turned_at_ms: Single::default(),
             turns: Durations::new(&SHORT_S),
+            probes_read: Single::default(),
+            loop_lag_us: Single::default(),
             accepted: Single::default(),
             accept_dropped: Single::default(),
             accept_pauses: Single::default(),

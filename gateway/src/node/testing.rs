@@ -18,7 +18,7 @@ pub(crate) fn node(workers: usize, settings: &[&str]) -> Arc<Node> {
     };
     let pages = Pages { demo_page: false, upgrade_only: Vec::new() };
     let (door, _server) = HttpServer::new(pages, 1, HttpDeadlines::default());
-    Arc::new(Node::new(&loaded.config, workers, None, door, runtime()).unwrap())
+    Arc::new(Node::new(&loaded.config, workers, None, door, Some(1 << 30), runtime()).unwrap())
 }
 
 /// One runtime for all tests of this process; none of them waits for what runs on it.

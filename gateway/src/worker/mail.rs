@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use mio::net::TcpStream;
@@ -40,6 +41,8 @@ pub(crate) enum Mail {
     Order(Token, Order),
     /// Close every connection that showed this token, and say how many there were.
     CloseToken { token: Arc<str>, close: Close, reply: oneshot::Sender<u32> },
+    /// Say how late the loop is: the letter is from then.
+    Probe(Instant),
     /// Stop accepting and send every client away.
     Drain,
     /// Drop what is left and end.

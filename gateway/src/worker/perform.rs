@@ -10,14 +10,16 @@ use tidegate_cluster::history::Entry;
 use tidegate_cluster::presence::{Member, Members};
 use tidegate_protocol::channel::ChannelName;
 use tidegate_protocol::command::{self, StartFrom, Target};
-use tidegate_protocol::error::ErrorBody;
+use tidegate_protocol::error::{ErrorBody, ErrorCode};
 use tidegate_protocol::event::{self, HistoryMessage, HistoryPage, Message, Published, Reply};
 use tidegate_protocol::position::Position;
+use tidegate_protocol::time::whole_ms;
 use tidegate_session::{Ask, AskedBy, Effect, Identity, ReplyTo, Subscribed};
 
 use super::Worker;
 use super::mail::Mail;
 use super::native::Answer;
+use crate::admission::overload::{Newcomer, Verdict};
 use crate::admission::permission::{Asker, Granted, Permissions};
 use crate::broker::outcome::Outcome;
 use crate::broker::{self, Connection as Seat, Grants, Publish};
@@ -118,8 +120,14 @@ impl Worker {
         slot: usize,
         info: Option<tidegate_protocol::json::OwnedJson>,
     ) -> Option<Answer> {
+        let node = Arc::clone(&self.node);
         let client = self.native_mut(slot)?;
         let mut grants = client.grants.clone()?;
+        if let Verdict::Refuse { retry_after, .. } = node.gate.judge(Newcomer::Session) {
+            let why = "this node is overloaded and takes only clients that come back to a session";
+            let error = ErrorBody::new(ErrorCode::Limit, why).retry_after_ms(whole_ms(retry_after));
+            return Some(Answer::Opened(Err(error)));
+        }
         // What the token says of a user counts more than what the client says.
         if grants.info.is_none() && info.is_some() {
             grants = Arc::new(Grants { info, ..(*grants).clone() });
@@ -239,7 +247,7 @@ impl Worker {
         match node.broker.namespaces.may_subscribe(channel, asker)? {
             Granted::Now(_) => Ok(()),
             Granted::IfHookAgrees => Err(ErrorBody::new(
-                tidegate_protocol::error::ErrorCode::NotSubscribed,
+                ErrorCode::NotSubscribed,
                 format!("reading of {channel} needs a subscription to it: subscribe first"),
             )),
         }
@@ -251,7 +259,7 @@ impl Worker {
         let grants = client.grants.clone()?;
         if client.find(wanted.channel.as_str()).is_none() {
             let channel = wanted.channel.clone();
-            client.subscriptions.insert(Subscription { channel, place: Place::Asked, is_present: false });
+            client.add(Subscription { channel, place: Place::Asked, is_present: false });
             self.stats.subscriptions.add(1);
         }
         let granted = match wanted.ask.by {

@@ -46,7 +46,7 @@ pub(super) fn parse(kind: Kind, body: &[u8], now: Millis) -> Result<Allowed, Hoo
         user: user_name("user", answer.user).map_err(bad)?,
         expires_at: answer.expires_in_s.map(|seconds| now + Duration::from_secs(seconds)),
         token_id: None,
-        permissions: permissions.into(),
+        permissions,
         channels,
         info,
     })))

@@ -19,7 +19,7 @@ fn lag(ms: u64) -> Sample {
 }
 
 fn is_open(gate: &Gate) -> bool {
-    gate.verdict() == Verdict::Accept
+    gate.judge(Newcomer::Handshake) == Verdict::Accept
 }
 
 #[test]
@@ -42,9 +42,32 @@ fn each_value_closes_the_gate_above_its_bound_and_not_at_it() {
         gate.observe(&at_bound, Millis::new(0));
         assert!(is_open(&gate), "{reason:?}");
         gate.observe(&above, Millis::new(1));
-        assert_eq!(gate.verdict(), Verdict::Refuse { reason, retry_after: Duration::from_secs(2) });
-        assert_eq!(gate.closed(reason), 1);
+        assert_eq!(
+            gate.judge(Newcomer::Handshake),
+            Verdict::Refuse { reason, retry_after: Duration::from_secs(2) }
+        );
+        assert_eq!(gate.entered(reason), 1);
     }
+}
+
+#[test]
+fn near_a_bound_only_those_are_taken_that_come_back() {
+    let gate = Gate::new(bounds());
+    let accept = |newcomer| gate.judge(newcomer) == Verdict::Accept;
+    gate.observe(&lag(90), Millis::new(0));
+    assert!(accept(Newcomer::Handshake) && accept(Newcomer::Session));
+
+    gate.observe(&lag(91), Millis::new(1));
+    assert_eq!(gate.level(), Level::Strained);
+    assert!(accept(Newcomer::Handshake) && !accept(Newcomer::Session));
+    gate.observe(&lag(101), Millis::new(2));
+    assert_eq!(gate.level(), Level::Closed);
+    assert!(!accept(Newcomer::Handshake) && !accept(Newcomer::Session));
+    gate.observe(&lag(91), Millis::new(3));
+    assert_eq!(gate.level(), Level::Closed, "it opens late");
+
+    let refused = Newcomer::ALL.map(|newcomer| gate.refused(Reason::LoopLag, newcomer));
+    assert_eq!((refused, gate.entered(Reason::LoopLag)), ([1, 2], 1));
 }
 
 #[test]
@@ -73,7 +96,7 @@ fn a_wave_in_between_starts_the_wait_anew() {
     assert!(!is_open(&gate));
     gate.observe(&lag(0), Millis::new(4_000));
     assert!(is_open(&gate));
-    assert_eq!(gate.closed(Reason::LoopLag), 1, "it was closed all the time");
+    assert_eq!(gate.entered(Reason::LoopLag), 1, "it was closed all the time");
 }
 
 #[test]
@@ -84,7 +107,7 @@ fn one_calm_value_does_not_hide_another() {
 
     gate.observe(&memory, Millis::new(5_000));
 
-    assert!(matches!(gate.verdict(), Verdict::Refuse { reason: Reason::Memory, .. }));
+    assert!(matches!(gate.judge(Newcomer::Handshake), Verdict::Refuse { reason: Reason::Memory, .. }));
 }
 
 #[test]

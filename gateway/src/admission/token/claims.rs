@@ -97,7 +97,7 @@ impl ClaimRules {
             user: user_name("sub", claims.sub)?,
             expires_at,
             token_id: text("jti", claims.jti, TOKEN_ID_BYTES_MAX)?,
-            permissions: Arc::new(permissions),
+            permissions,
             channels,
             info,
         })
