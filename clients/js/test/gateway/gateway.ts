@@ -1,5 +1,6 @@
 // The real gateway for one test: its binary (GATEWAY_BINARY), a configuration, free ports.
 
+import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { once } from "node:events";
@@ -19,12 +20,17 @@ export interface Gateway {
   kill(): Promise<void>;
   /** Asks it to stop, as Kubernetes does. */
   stop(): Promise<void>;
+  /** A call of the server API, as `publish` with its body. */
+  call(name: string, body: object): Promise<unknown>;
+  /** Resolves when the gateway has forgotten a session. */
+  forgets(session: string): Promise<void>;
 }
 
 /** How long a test may wait for anything of the gateway; far more than it takes. */
 export const WAIT_MS = 20_000;
 
 const SECRET = "a secret that only the tests and their gateway know";
+const API_SECRET = "what the tests show to the server API";
 
 /** Rooms that everybody may use, with all that a room can have; `quiet:` keeps no history. */
 const CONFIG = `
@@ -32,6 +38,10 @@ const CONFIG = `
 workers = 1
 [api]
 listen = "127.0.0.1:0"
+[[api.keys]]
+name = "tests"
+secret = "${API_SECRET}"
+rights = ["subscribe", "disconnect", "read"]
 [admin]
 listen = "127.0.0.1:0"
 [auth]
@@ -61,15 +71,15 @@ subscribe = "user"
 publish = "user"
 `;
 
-/** Starts a gateway; `listen` is that of one before it. */
-export async function startGateway(t: TestContext, listen = "127.0.0.1:0"): Promise<Gateway> {
+/** Starts a gateway; `listen` is that of one before it, `settings` are environment variables. */
+export async function startGateway(t: TestContext, listen = "127.0.0.1:0", settings: NodeJS.ProcessEnv = {}): Promise<Gateway> {
   const binary = process.env["GATEWAY_BINARY"];
   if (!binary) throw new Error("GATEWAY_BINARY has to name the gateway's program");
   const folder = await mkdtemp(path.join(tmpdir(), "tidegate-js-"));
   const config = path.join(folder, "gateway.toml");
   await writeFile(config, `[client]\nlisten = "${listen}"\n${CONFIG}`);
   const environment = Object.entries(process.env).filter(([name]) => !name.startsWith("TIDEGATE_"));
-  const child = spawn(binary, ["--config", config], { env: Object.fromEntries(environment), stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(binary, ["--config", config], { env: { ...Object.fromEntries(environment), ...settings }, stdio: ["ignore", "pipe", "inherit"] });
   const exited = once(child, "exit");
   const end = async (signal: NodeJS.Signals) => {
     child.kill(signal);
@@ -79,8 +89,23 @@ export async function startGateway(t: TestContext, listen = "127.0.0.1:0"): Prom
     await end("SIGKILL");
     await rm(folder, { recursive: true, force: true });
   });
-  const address = await within(listening(child, exited), "the gateway to listen");
-  return { address, kill: () => end("SIGKILL"), stop: () => end("SIGTERM") };
+  const { client: address, api } = await within(listening(child, exited), "the gateway to listen");
+  const headers = { authorization: `Bearer ${API_SECRET}`, "content-type": "application/json" };
+  const call = async (name: string, body: object) => {
+    const response = await fetch(`http://${api}/v1/${name}`, { method: "POST", headers, body: JSON.stringify(body) });
+    const answer: unknown = await response.json();
+    assert.ok(response.ok, JSON.stringify(answer));
+    return answer;
+  };
+  const forgets = async (session: string) => {
+    let status = 200;
+    while (status !== 404) {
+      const response = await fetch(`http://${api}/v1/sessions/${session}`, { headers });
+      assert.ok([200, 404].includes(response.status), await response.text());
+      status = response.status;
+    }
+  };
+  return { address, kill: () => end("SIGKILL"), stop: () => end("SIGTERM"), call, forgets };
 }
 
 /** A client in Node, closed when its test ends. */
@@ -131,13 +156,16 @@ export function told<Event>(on: (listener: (event: Event) => void) => () => void
   return within(come, what);
 }
 
-async function listening(child: ChildProcess, exited: Promise<unknown[]>): Promise<string> {
+/** Where the gateway listens, by port. */
+type Addresses = { client: string; api: string };
+
+async function listening(child: ChildProcess, exited: Promise<unknown[]>): Promise<Addresses> {
   const lines = createInterface({ input: child.stdout! });
-  const announced = new Promise<string>((resolve) => {
+  const announced = new Promise<Addresses>((resolve) => {
     // Goes on reading for as long as the gateway runs: a full pipe must not block it.
     lines.on("line", (line) => {
-      const client = clientAddress(line);
-      if (client) resolve(client);
+      const addresses = addressesIn(line);
+      if (addresses) resolve(addresses);
     });
   });
   const early = exited.then(([code, signal]) => {
@@ -148,11 +176,11 @@ async function listening(child: ChildProcess, exited: Promise<unknown[]>): Promi
   return Promise.race([announced, early]);
 }
 
-function clientAddress(line: string): string | undefined {
+function addressesIn(line: string): Addresses | undefined {
   try {
-    const entry = JSON.parse(line) as { fields?: Record<string, string> } & Record<string, string>;
+    const entry = JSON.parse(line) as { fields?: Addresses & { message: string } } & Addresses & { message: string };
     const fields = entry.fields ?? entry;
-    return fields["message"] === "listening" ? fields["client"] : undefined;
+    return fields.message === "listening" ? fields : undefined;
   } catch {
     return undefined;
   }
