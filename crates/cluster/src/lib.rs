@@ -29,7 +29,9 @@ pub mod history;
 pub mod idempotency;
 pub mod memory;
 pub mod presence;
+pub mod redis;
 pub mod sessions;
+pub mod state;
 pub mod sticky;
 
 pub use answer::{Answer, Unavailable};
@@ -41,4 +43,5 @@ pub use history::History;
 pub use idempotency::Idempotency;
 pub use presence::Presence;
 pub use sessions::SessionStore;
+pub use state::State;
 pub use sticky::StickyRoutes;

@@ -4,15 +4,15 @@
 //! task: what has ended is no longer seen at once, and its memory comes back with [`Memory::sweep`] or when room is needed.
 
 mod bus;
-mod count;
+pub(crate) mod count;
 mod directory;
 mod history;
 mod idempotency;
 mod leases;
-mod lru;
+pub(crate) mod lru;
 mod presence;
 mod sessions;
-mod shards;
+pub(crate) mod shards;
 mod sticky;
 #[cfg(test)]
 mod testing;

@@ -13,6 +13,7 @@ mod limits;
 mod logs;
 mod metrics;
 mod native;
+mod servers;
 mod tls;
 mod wait;
 
@@ -22,6 +23,7 @@ pub use http::HttpResponse;
 pub use limits::raise_descriptor_limit;
 pub use metrics::Metrics;
 pub use native::{Inflate, NativeClient, Refusal};
+pub use servers::{RedisBuilder, RedisServer};
 pub use tls::Certificate;
 pub use wait::until;
 

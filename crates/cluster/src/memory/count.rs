@@ -4,31 +4,31 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// A total.
 #[derive(Debug, Default)]
-pub(super) struct Counter(AtomicU64);
+pub(crate) struct Counter(AtomicU64);
 
 /// How much there is of something.
 #[derive(Debug, Default)]
-pub(super) struct Level(AtomicUsize);
+pub(crate) struct Level(AtomicUsize);
 
 impl Counter {
-    pub(super) fn add(&self, count: u64) {
+    pub(crate) fn add(&self, count: u64) {
         // A counter orders nothing: whoever reads it wants a figure, not a moment.
         self.0.fetch_add(count, Ordering::Relaxed);
     }
 
     /// The value before, unique to the caller.
-    pub(super) fn take(&self) -> u64 {
+    pub(crate) fn take(&self) -> u64 {
         self.0.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(super) fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 impl Level {
     /// Moves from one share of it to another.
-    pub(super) fn replace(&self, before: usize, after: usize) {
+    pub(crate) fn replace(&self, before: usize, after: usize) {
         match after.checked_sub(before) {
             Some(more) => self.0.fetch_add(more, Ordering::Relaxed),
             None => self.0.fetch_sub(before - after, Ordering::Relaxed),
@@ -36,17 +36,17 @@ impl Level {
     }
 
     /// Takes one, unless there are `max` already.
-    pub(super) fn try_take(&self, max: usize) -> bool {
+    pub(crate) fn try_take(&self, max: usize) -> bool {
         let take = |level| (level < max).then_some(level + 1);
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
     /// Gives some back.
-    pub(super) fn give(&self, count: usize) {
+    pub(crate) fn give(&self, count: usize) {
         self.0.fetch_sub(count, Ordering::Relaxed);
     }
 
-    pub(super) fn now(&self) -> usize {
+    pub(crate) fn now(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 }

@@ -11,7 +11,7 @@ use std::hash::Hash;
 mod tests;
 
 #[derive(Debug)]
-pub(super) struct LruMap<K, V> {
+pub(crate) struct LruMap<K, V> {
     slots_by_key: HashMap<K, u32>,
     slots: Vec<Slot<K, V>>,
     free: Vec<u32>,
@@ -38,18 +38,18 @@ impl<K, V> Default for LruMap<K, V> {
 }
 
 impl<K: Clone + Eq + Hash + Borrow<str>, V> LruMap<K, V> {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.slots_by_key.len()
     }
 
     /// Looks without using.
-    pub(super) fn peek(&self, key: &str) -> Option<&V> {
+    pub(crate) fn peek(&self, key: &str) -> Option<&V> {
         let slot = *self.slots_by_key.get(key)?;
         self.slots[slot as usize].entry.as_ref().map(|(_, value)| value)
     }
 
     /// Uses an entry. `used` does not fall from call to call.
-    pub(super) fn get_mut(&mut self, key: &str, used: u64) -> Option<&mut V> {
+    pub(crate) fn get_mut(&mut self, key: &str, used: u64) -> Option<&mut V> {
         let slot = *self.slots_by_key.get(key)?;
         self.unlink(slot);
         self.link_newest(slot, used);
@@ -57,7 +57,7 @@ impl<K: Clone + Eq + Hash + Borrow<str>, V> LruMap<K, V> {
     }
 
     /// Adds an entry, or replaces the value of one, as its use.
-    pub(super) fn insert(&mut self, key: K, value: V, used: u64) -> &mut V {
+    pub(crate) fn insert(&mut self, key: K, value: V, used: u64) -> &mut V {
         self.remove(key.borrow());
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot { entry: None, used, older: NONE, newer: NONE });
@@ -69,7 +69,7 @@ impl<K: Clone + Eq + Hash + Borrow<str>, V> LruMap<K, V> {
         &mut entry.1
     }
 
-    pub(super) fn remove(&mut self, key: &str) -> Option<(K, V)> {
+    pub(crate) fn remove(&mut self, key: &str) -> Option<(K, V)> {
         let slot = self.slots_by_key.remove(key)?;
         self.unlink(slot);
         self.free.push(slot);
@@ -77,18 +77,18 @@ impl<K: Clone + Eq + Hash + Borrow<str>, V> LruMap<K, V> {
     }
 
     /// When the entry that was used longest ago was used.
-    pub(super) fn oldest_used(&self) -> Option<u64> {
+    pub(crate) fn oldest_used(&self) -> Option<u64> {
         self.slots.get(self.oldest as usize).map(|slot| slot.used)
     }
 
-    pub(super) fn pop_oldest(&mut self) -> Option<(K, V)> {
+    pub(crate) fn pop_oldest(&mut self) -> Option<(K, V)> {
         let (key, _) = self.slots.get(self.oldest as usize)?.entry.as_ref()?;
         let key = key.clone();
         self.remove(key.borrow())
     }
 
     /// Removes the entries for which `keep` says no; none of the others counts as used.
-    pub(super) fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
         let mut next = self.oldest;
         while let Some(slot) = self.slots.get_mut(next as usize) {
             next = slot.newer;

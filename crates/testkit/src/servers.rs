@@ -1,0 +1,101 @@
+//! Real servers as child processes: started on free ports, in a folder of their own, killed when they are dropped.
+//!
+//! The binaries are the system's: `scripts/setup servers` installs them. Unlike clients and gateways, servers are also
+//! what tests break on purpose: killed, frozen, flushed, cut off.
+
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use rustix::process::{Pid, Signal};
+
+use crate::logs::Logs;
+
+mod redis;
+
+pub use redis::{RedisBuilder, RedisServer};
+
+/// A child process with what it printed. Dropping it kills it.
+pub(crate) struct Process {
+    name: &'static str,
+    child: Child,
+    logs: Logs,
+}
+
+impl Process {
+    /// Starts a program that `scripts/setup servers` installs.
+    #[track_caller]
+    pub(crate) fn start(name: &'static str, command: &mut Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {name} (scripts/setup servers): {error}"));
+        let logs = Logs::default();
+        logs.collect(child.stdout.take().expect("it is piped"));
+        logs.collect(child.stderr.take().expect("it is piped"));
+        Self { name, child, logs }
+    }
+
+    /// Whether it has not ended yet.
+    pub(crate) fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(Pid::from_child(&self.child), signal)
+            .expect("the process is our child and has not been waited for");
+    }
+
+    /// Everything it printed so far.
+    pub(crate) fn output(&self) -> String {
+        self.logs.lines().join("\n")
+    }
+
+    /// Ends it at once.
+    pub(crate) fn kill(&mut self) {
+        // It may have ended already: then there is nothing left to kill, and only the wait does something.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to leave, and waits until it has.
+    #[track_caller]
+    pub(crate) fn terminate(&mut self) {
+        self.signal(Signal::TERM);
+        crate::until(&format!("{} to end", self.name), || self.child.try_wait().expect("it is our child"));
+    }
+}
+
+impl Drop for Process {
+    #[expect(
+        clippy::print_stdout,
+        reason = "the test runner captures it and shows it for the test that failed"
+    )]
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            println!("--- {}'s output:\n{}\n---", self.name, self.output());
+        }
+    }
+}
+
+/// A port of 127.0.0.1 that nobody uses, and that no other call in this process gets.
+///
+/// Servers that choose their port themselves tell it in their logs; these do not. Somebody else may take it before the
+/// server does: whoever starts one waits until it answers, and tries another port if it ended instead.
+pub(crate) fn free_port() -> u16 {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("there are free ports");
+        let port = listener.local_addr().expect("it is bound").port();
+        // A cluster's bus listens 10,000 above.
+        if port <= u16::MAX - CLUSTER_BUS_OFFSET && given.insert(port) {
+            return port;
+        }
+    }
+}
+
+/// How far above its port a Redis of a cluster talks to the others.
+pub(crate) const CLUSTER_BUS_OFFSET: u16 = 10_000;
