@@ -122,7 +122,7 @@ export class TidegateClient {
     if (options.acknowledge === false) {
       const isFull = this.#link.bufferedBytes > UNACKNOWLEDGED_BYTES_MAX;
       if (isFull || !this.#commands.notify("publish", { ...body, key: options.key }, { answer: this.#link.isQuiet })) {
-        throw new TidegateError(isFull ? "queue_full" : "disconnected", "cannot be sent now", { retry: true });
+        throw new TidegateError(isFull ? "queue_full" : "not_connected", "cannot be sent now", { retry: true });
       }
       return {};
     }

@@ -141,7 +141,7 @@ export class Commands {
     this.#inFlight = 0;
     for (const pending of [...this.#pending.values()]) {
       if (pending.sent && !pending.resend) {
-        this.#settle(pending.id, () => pending.reject(new TidegateError("disconnected", "the connection was lost", { retry: true })));
+        this.#settle(pending.id, () => pending.reject(new TidegateError("not_connected", "the connection was lost", { retry: true })));
       }
       pending.sent = false;
     }

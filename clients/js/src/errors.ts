@@ -21,8 +21,11 @@ export type ServerErrorCode =
   | "conflict"
   | "internal";
 
-/** What the client itself says: without an answer in time; closed by the application; no connection; a queue of its own is full. */
-export type ClientErrorCode = "timeout" | "closed" | "disconnected" | "queue_full";
+/**
+ * What the client itself says: no answer in time; closed by the application; no connection, for what can neither wait nor
+ * be sent twice; a queue of its own is full; the server has ended a subscription that it had begun.
+ */
+export type ClientErrorCode = "timeout" | "closed" | "not_connected" | "queue_full" | "unsubscribed";
 
 /**
  * A command that failed, a subscription that ended, or the reason why the client is closed.

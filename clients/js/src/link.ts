@@ -75,7 +75,7 @@ export class Link {
     this.#liveness = new Liveness(runtime, () => this.#abandon(endingOf(CLOSE.silent, "nothing was heard from the server")));
     this.#token = new TokenKeeper(options.token, runtime, options.connectTimeoutMs, {
       sendRefresh: async (token) => {
-        if (!this.#connection) throw new TidegateError("disconnected", "no connection to refresh the token on");
+        if (!this.#connection) throw new TidegateError("not_connected", "no connection to refresh the token on");
         const body = { token };
         const reply = await commands.request<{ token_expires_in_ms?: number } | undefined>("refresh", body, { resend: false });
         return reply?.token_expires_in_ms;

@@ -193,7 +193,7 @@ export class Subscriptions {
       await this.#commands.request("unsubscribe", { channel }, { resend: false, first: true });
     } catch (error) {
       // Lost with its connection: the next one begins with what the server still holds.
-      if ((error as TidegateError).code === "disconnected") return;
+      if ((error as TidegateError).code === "not_connected") return;
     }
     this.#left.delete(channel);
   }

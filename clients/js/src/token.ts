@@ -94,7 +94,7 @@ export class TokenKeeper {
       .catch((error: unknown) => {
         const failure = asTidegateError(error);
         // The old token is still good for a while; at its end the server asks us to come back with another.
-        if (failure.code === "disconnected") return;
+        if (failure.code === "not_connected") return;
         this.#user.handleRefreshFailed(failure);
         if (failure.retry) this.#timer = this.#runtime.setTimeout(() => this.#refresh(), RETRY_MS);
       })

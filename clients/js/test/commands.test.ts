@@ -217,7 +217,7 @@ test("a publish without acknowledgement has no id, and is refused while there is
   socket.bufferedAmount = (1 << 20) + 1;
   await assert.rejects(scene.client.publish("a", 2, { acknowledge: false }), { code: "queue_full", retry: true });
   socket.end();
-  await assert.rejects(scene.client.publish("a", 3, { acknowledge: false }), { code: "disconnected", retry: true });
+  await assert.rejects(scene.client.publish("a", 3, { acknowledge: false }), { code: "not_connected", retry: true });
 });
 
 test("data that is undefined is null, and data that is no JSON rejects its own command only", async () => {
