@@ -1,5 +1,6 @@
 //! The command line: what may be asked for, with defaults that end every run in bounded time.
 
+mod burst;
 mod convert;
 mod units;
 mod verify;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tidegate_protocol::channel::Channel;
 
+pub(crate) use self::burst::BurstArgs;
 use self::units::{parse_bytes, parse_duration};
 pub(crate) use self::verify::VerifyArgs;
 use crate::compare::RowName;
@@ -44,6 +46,8 @@ pub(crate) enum Command {
     Slowloris(SlowlorisArgs),
     /// Clients that never read, beside well-behaved ones.
     SlowReaders(SlowReadersArgs),
+    /// Many publications into one channel, some of whose subscribers do not read. Native dialect only.
+    Burst(BurstArgs),
     /// Does every message come once and in order, also over broken connections? Native dialect only.
     Verify(VerifyArgs),
     /// A raw epoll server without protocol logic: the yardstick.

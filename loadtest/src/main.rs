@@ -32,7 +32,7 @@ use self::cli::{Cli, Command};
 use self::failure::Failure;
 use self::floor::Floor;
 use self::report::{Report, Verdict};
-use self::scenario::{echo, fanout, handshake, idle, slow_readers, slowloris, verify};
+use self::scenario::{burst, echo, fanout, handshake, idle, slow_readers, slowloris, verify};
 
 /// The run was made and something is wrong.
 const EXIT_FAILED: u8 = 1;
@@ -59,6 +59,7 @@ fn run(command: Command) -> Result<Verdict, Failure> {
         Command::Idle(args) => (args.common.json, idle::run(args.into())?),
         Command::Slowloris(args) => (args.common.json, slowloris::run(args.into())?),
         Command::SlowReaders(args) => (args.common.json, slow_readers::run(args.into())?),
+        Command::Burst(args) => (args.common.json, burst::run(args.into_plan()?)?),
         Command::Verify(args) => match args.resume_storm {
             Some(sessions) => (args.common.json, verify::run_storm(args.into_storm(sessions)?)?),
             None => (args.common.json, verify::run(args.into_plan()?)?),

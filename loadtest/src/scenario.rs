@@ -2,6 +2,7 @@
 //!
 //! Each is a [`Load`](crate::engine::Load) that the engine drives, and ends in a [`Report`](crate::report::Report).
 
+pub(crate) mod burst;
 pub(crate) mod echo;
 pub(crate) mod fanout;
 pub(crate) mod handshake;

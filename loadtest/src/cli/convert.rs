@@ -8,6 +8,7 @@ use super::{
     BoundArgs, CommonArgs, DialectArgs, DialectName, EchoArgs, FanoutArgs, HandshakeArgs, IdleArgs,
     MessageArgs, NeighbourArgs, SlowReadersArgs, SlowlorisArgs,
 };
+use crate::failure::Failure;
 use crate::native::{Credentials, Dialect, Native};
 use crate::progress::Progress;
 use crate::scenario::echo::EchoPlan;
@@ -32,6 +33,17 @@ impl From<CommonArgs> for Common {
             pid: args.pid,
             progress: if args.quiet { Progress::silent() } else { Progress::every_second() },
         }
+    }
+}
+
+impl CommonArgs {
+    /// For a scenario that has no other dialect: it need not be named, but no other may be. `why` begins the refusal.
+    pub(super) fn into_native(mut self, why: &str) -> Result<(Common, Native), Failure> {
+        if self.dialect.dialect.replace(DialectName::Native) == Some(DialectName::Raw) {
+            return Err(Failure::Usage(format!("{why}, which --dialect raw has none of")));
+        }
+        let native: Native = self.dialect.clone().into();
+        Ok((self.into(), native))
     }
 }
 

@@ -5,11 +5,9 @@ use std::time::Duration;
 use clap::Args;
 
 use super::units::{parse_bytes, parse_duration};
-use super::{CommonArgs, DialectName, parse_connections};
+use super::{CommonArgs, parse_connections};
 use crate::failure::Failure;
-use crate::native::Native;
 use crate::random;
-use crate::scenario::Common;
 use crate::scenario::verify::{MischiefPlan, StormPlan, VerifyPlan};
 
 #[derive(Args, Debug)]
@@ -88,7 +86,7 @@ impl VerifyArgs {
             stall_every: self.stall_every,
             seed: self.seed.map_or_else(random::seed, Ok)?,
         };
-        let (common, native) = native(self.common)?;
+        let (common, native) = self.common.into_native("verify needs sessions")?;
         Ok(VerifyPlan {
             common,
             native,
@@ -107,7 +105,7 @@ impl VerifyArgs {
 
     pub(crate) fn into_storm(self, sessions: usize) -> Result<StormPlan, Failure> {
         let seed = self.seed.map_or_else(random::seed, Ok)?;
-        let (common, native) = native(self.common)?;
+        let (common, native) = self.common.into_native("verify needs sessions")?;
         Ok(StormPlan {
             common,
             native,
@@ -121,13 +119,4 @@ impl VerifyArgs {
             seed,
         })
     }
-}
-
-/// The dialect need not be named, but no other may be.
-fn native(mut args: CommonArgs) -> Result<(Common, Native), Failure> {
-    if args.dialect.dialect.replace(DialectName::Native) == Some(DialectName::Raw) {
-        return Err(Failure::Usage("verify needs sessions, which --dialect raw has none of".to_owned()));
-    }
-    let dialect: Native = args.dialect.clone().into();
-    Ok((args.into(), dialect))
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "what goes wrong in the tests' own parts fails the test")]
 
 mod behaviour;
+mod burst;
 mod comparison;
 mod hub;
 mod native;

@@ -85,7 +85,7 @@ fn what_comes_damaged_or_twice_is_a_fault_in_this_dialect_too() {
 #[test]
 fn a_refused_connect_makes_the_run_impossible_and_is_quoted() {
     let hub = serve_hub(Keeps::All, Flaw::KnowsNobody);
-    for scenario in ["echo", "fanout", "handshake", "idle", "slowloris", "slow-readers", "verify"] {
+    for scenario in ["burst", "echo", "fanout", "handshake", "idle", "slowloris", "slow-readers", "verify"] {
         let outcome = run_on(hub, "/ws", &format!("{scenario} --dialect native"));
         assert_eq!(outcome.code, 2, "{scenario}: {outcome:?}");
         let words = "rejected: unauthorized: who are you?";
