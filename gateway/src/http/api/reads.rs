@@ -105,7 +105,7 @@ pub(super) struct SessionsParams {
 
 /// List channels
 ///
-/// Channels that someone is subscribed to, or of which history is kept, by name.
+/// Channels that someone is subscribed to, by name. One of which only history is kept is found by its name alone.
 #[utoipa::path(
     get,
     path = "/v1/channels",
