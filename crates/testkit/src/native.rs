@@ -101,6 +101,10 @@ impl NativeClient {
     /// Waits for the answer to a command. What comes before it is kept for later.
     #[track_caller]
     pub fn answer(&mut self, id: u32) -> Value {
+        let kept = self.heard.iter().position(|object| object["id"] == id);
+        if let Some(answer) = kept.and_then(|at| self.heard.remove(at)) {
+            return answer;
+        }
         loop {
             let object = self.read_object();
             if object["id"] == id {
@@ -173,6 +177,11 @@ impl NativeClient {
     pub fn hears_nothing(&mut self) -> bool {
         self.settle();
         self.heard.is_empty()
+    }
+
+    /// Drops what came before the last answer, and is kept.
+    pub fn forget(&mut self) {
+        self.heard.clear();
     }
 
     /// Reads on to `closing` and the close frame behind it, which have to agree. The result is the code.

@@ -117,7 +117,7 @@ fn compression_is_not_agreed_on_where_it_is_off_or_not_asked_for() {
     assert_eq!((unasked.extensions(), refused.extensions()), (None, None));
 }
 
-fn deflate(data: &[u8]) -> Vec<u8> {
+pub(crate) fn deflate(data: &[u8]) -> Vec<u8> {
     let mut compress = Compress::new(Compression::default(), false);
     // Room for data that does not shrink, and for the flush.
     let mut out = Vec::with_capacity(data.len() + data.len() / 1000 + 64);
@@ -127,7 +127,7 @@ fn deflate(data: &[u8]) -> Vec<u8> {
     out
 }
 
-fn inflate(deflated: &[u8]) -> Vec<u8> {
+pub(crate) fn inflate(deflated: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(MIB);
     let input = [deflated, &TAIL].concat();
     Decompress::new(false)

@@ -7,13 +7,20 @@ mod admission;
 mod bad_input;
 mod channels;
 mod connect;
+mod deflate;
 mod direct;
+mod drain;
 mod history;
+mod hook;
+mod key_set;
 mod life;
 mod limits;
 mod presence;
 mod resume;
+mod resume_live;
+mod slow;
 mod token;
+mod workers;
 
 use serde_json::{Value, json};
 use tidegate_testkit::{Builder, Gateway, NativeClient, Request};
@@ -44,6 +51,12 @@ subscribe = "anyone"
 publish = "anyone"
 history_size = 1000
 
+# Much is kept.
+[namespaces.long]
+subscribe = "anyone"
+publish = "anyone"
+history_size = 100000
+
 # Little is kept.
 [namespaces.short]
 subscribe = "anyone"
@@ -71,12 +84,13 @@ publish = "anyone"
 "#;
 
 /// One worker, anonymous clients, no quotas; tokens of [`SECRET`].
-fn native() -> Builder {
-    gateway()
-        .config(CONFIG)
-        .config(&format!("[[auth.jwt.keys]]\nalg = \"HS256\"\nsecret = \"{SECRET}\""))
-        .set("session.messages_per_second", "0")
-        .set("session.bytes_per_second", "0")
+pub(super) fn native() -> Builder {
+    without_keys().config(&format!("[[auth.jwt.keys]]\nalg = \"HS256\"\nsecret = \"{SECRET}\""))
+}
+
+/// The same without a key for tokens.
+pub(super) fn without_keys() -> Builder {
+    gateway().config(CONFIG).set("session.messages_per_second", "0").set("session.bytes_per_second", "0")
 }
 
 /// A request for the native dialect.
@@ -86,13 +100,13 @@ fn request(gateway: &Gateway) -> Request<'_> {
 
 /// A connection on which nothing was said yet.
 #[track_caller]
-fn open(gateway: &Gateway) -> NativeClient {
+pub(super) fn open(gateway: &Gateway) -> NativeClient {
     NativeClient::new(request(gateway).open())
 }
 
 /// A client that has said `connect` with this body, and the reply's.
 #[track_caller]
-fn connect_with(gateway: &Gateway, body: Value) -> (NativeClient, Value) {
+pub(super) fn connect_with(gateway: &Gateway, body: Value) -> (NativeClient, Value) {
     let mut client = open(gateway);
     let connected = client.ask("connect", body);
     (client, connected)
@@ -100,13 +114,13 @@ fn connect_with(gateway: &Gateway, body: Value) -> (NativeClient, Value) {
 
 /// An anonymous client.
 #[track_caller]
-fn connect(gateway: &Gateway) -> NativeClient {
+pub(super) fn connect(gateway: &Gateway) -> NativeClient {
     connect_with(gateway, json!({})).0
 }
 
 /// A client with a token of this user.
 #[track_caller]
-fn connect_as(gateway: &Gateway, user: &str) -> NativeClient {
+pub(super) fn connect_as(gateway: &Gateway, user: &str) -> NativeClient {
     connect_with(gateway, json!({ "token": token_of(user) })).0
 }
 
@@ -120,7 +134,7 @@ fn subscriber(gateway: &Gateway, channel: &str) -> NativeClient {
 
 /// A client that comes back to a session, and what it is told.
 #[track_caller]
-fn resume(gateway: &Gateway, session: &Value) -> (NativeClient, Value) {
+pub(super) fn resume(gateway: &Gateway, session: &Value) -> (NativeClient, Value) {
     connect_with(gateway, json!({ "session": session["session"], "resume": session["resume"] }))
 }
 
@@ -137,7 +151,7 @@ fn token_of(user: &str) -> String {
     token_with(json!({ "sub": user }))
 }
 
-fn token_with(claims: Value) -> String {
+pub(super) fn token_with(claims: Value) -> String {
     Signer::secret("HS256", SECRET).sign(&claims)
 }
 

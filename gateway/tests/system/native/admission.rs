@@ -17,8 +17,7 @@ fn a_token_of_every_algorithm_is_believed_with_its_own_key_and_no_other() {
     for algorithm in ["HS384", "HS512"] {
         builder = builder.config(&format!("[[auth.jwt.keys]]\nalg = \"{algorithm}\"\nsecret = \"{SECRET}\""));
     }
-    for algorithm in public {
-        let signer = Signer::pair(algorithm);
+    for (algorithm, signer) in public.into_iter().zip(Signer::pairs(public)) {
         let file = builder.folder().join(format!("{algorithm}.pem"));
         std::fs::write(&file, signer.public_pem()).unwrap();
         let key = format!("[[auth.jwt.keys]]\nalg = \"{algorithm}\"\npublic_key_file = {file:?}");
@@ -32,9 +31,8 @@ fn a_token_of_every_algorithm_is_believed_with_its_own_key_and_no_other() {
         let (_client, connected) = connect_with(&gateway, json!({ "token": token }));
         assert_eq!(connected["user"], format!("user {number}"));
     }
-    for algorithm in public {
-        let stranger = Signer::pair(algorithm).sign(&json!({ "sub": "eve" }));
-        refused_at_connect(&gateway, &stranger, "signature");
+    for stranger in Signer::pairs(public) {
+        refused_at_connect(&gateway, &stranger.sign(&json!({ "sub": "eve" })), "signature");
     }
 }
 
@@ -140,6 +138,26 @@ fn a_public_key_is_no_secret_to_sign_with() {
 }
 
 #[test]
+fn a_token_that_names_a_key_is_checked_with_that_one_only() {
+    let other = "another secret of the same gateway, of 32 bytes or more";
+    let key = |kid: &str, secret: &str| {
+        format!("[[auth.jwt.keys]]\nalg = \"HS256\"\nkid = \"{kid}\"\nsecret = \"{secret}\"")
+    };
+    let gateway = super::without_keys().config(&key("one", SECRET)).config(&key("two", other)).start();
+    let ann = json!({ "sub": "ann" });
+    let ours = Signer::secret("HS256", SECRET);
+
+    assert_eq!(connect_with(&gateway, json!({ "token": ours.sign_as("one", &ann) })).1["user"], "ann");
+    refused_at_connect(&gateway, &ours.sign_as("two", &ann), "signature");
+    refused_at_connect(&gateway, &ours.sign_as("three", &ann), "no key");
+    // Without `kid` each key of the algorithm is tried.
+    assert_eq!(
+        connect_as(&gateway, "ann").ask("presence", json!({ "channel": "room:tea" }))["members"],
+        json!([])
+    );
+}
+
+#[test]
 fn sixty_four_kib_of_claims_are_too_many_and_cost_nobody_else_anything() {
     let gateway = native().start();
     let mut bystanders = Bystanders::of(&gateway);
@@ -160,7 +178,7 @@ fn sixty_four_kib_of_claims_are_too_many_and_cost_nobody_else_anything() {
 }
 
 #[track_caller]
-fn refused_at_connect(gateway: &Gateway, token: &str, fault: &str) {
+pub(super) fn refused_at_connect(gateway: &Gateway, token: &str, fault: &str) {
     let mut client = open(gateway);
     let refusal = client.refused("connect", json!({ "token": token }));
     assert_eq!(refusal.code, "unauthorized", "{fault}: {refusal:?}");

@@ -1,5 +1,7 @@
 //! Signs tokens, rightly and wrongly.
 
+use std::sync::Arc;
+
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
@@ -20,7 +22,7 @@ pub(crate) struct Signer {
 
 enum Key {
     Secret(Vec<u8>),
-    Rsa(Box<RsaKeyPair>),
+    Rsa(Arc<RsaKeyPair>),
     Ecdsa(Box<EcdsaKeyPair>),
     Ed25519(Ed25519KeyPair),
 }
@@ -37,9 +39,26 @@ impl Signer {
             "ES256" => ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING),
             "ES384" => ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING),
             "EdDSA" => Key::Ed25519(Ed25519KeyPair::generate().unwrap()),
-            _ => Key::Rsa(Box::new(RsaKeyPair::generate(KeySize::Rsa2048).unwrap())),
+            _ => Key::Rsa(Arc::new(RsaKeyPair::generate(KeySize::Rsa2048).unwrap())),
         };
         Self { algorithm, key }
+    }
+
+    /// Fresh key pairs for all of these. Those for RSA are the same, since making one takes a second.
+    pub(crate) fn pairs<const N: usize>(algorithms: [&'static str; N]) -> [Self; N] {
+        let mut rsa = None;
+        algorithms.map(|algorithm| {
+            let signer = match &rsa {
+                Some(rsa) if !algorithm.starts_with('E') => {
+                    Self { algorithm, key: Key::Rsa(Arc::clone(rsa)) }
+                }
+                _ => Self::pair(algorithm),
+            };
+            if let Key::Rsa(made) = &signer.key {
+                rsa = Some(Arc::clone(made));
+            }
+            signer
+        })
     }
 
     pub(crate) fn sign(&self, claims: &Value) -> String {
@@ -52,6 +71,18 @@ impl Signer {
         let signed = format!("{}.{}", encode(header), encode(claims));
         let signature = URL_SAFE_NO_PAD.encode(self.signature(signed.as_bytes()));
         format!("{signed}.{signature}")
+    }
+
+    /// The public key of `EdDSA` as an entry of a key set (RFC 8037, section 2).
+    pub(crate) fn jwk(&self, kid: &str) -> Value {
+        let Key::Ed25519(pair) = &self.key else { panic!("only for EdDSA") };
+        let x = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
+        json!({ "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": kid, "x": x })
+    }
+
+    /// A token that names its key.
+    pub(crate) fn sign_as(&self, kid: &str, claims: &Value) -> String {
+        self.sign_with_header(&json!({ "alg": self.algorithm, "typ": "JWT", "kid": kid }), claims)
     }
 
     /// The public key in PEM.
