@@ -34,6 +34,9 @@ pub(crate) enum Failure {
     /// A server that `compare` started did not come up.
     #[error("server {name} did not start: {reason}")]
     Peer { name: String, reason: String },
+    /// A process that `verify` started did not come up, or its faults could not be carried out.
+    #[error("{0}")]
+    Stage(String),
     /// A file could not be read or written.
     #[error("{path}: {source}")]
     File { path: PathBuf, source: io::Error },

@@ -10,6 +10,7 @@ mod compare;
 mod descriptors;
 mod engine;
 mod failure;
+mod fault;
 mod floor;
 mod kernel;
 mod latency;
@@ -21,6 +22,7 @@ mod random;
 mod report;
 mod scenario;
 mod schedule;
+mod stage;
 mod target;
 
 use std::io::Write;

@@ -29,6 +29,13 @@ impl Random {
         usize::try_from(scaled).expect("a number below a usize is one")
     }
 
+    /// True in this share of calls.
+    #[expect(clippy::cast_precision_loss, reason = "53 random bits are exact")]
+    pub(crate) fn hits(&mut self, percent: f64) -> bool {
+        const BITS: u32 = 53;
+        ((self.next() >> (64 - BITS)) as f64) < percent / 100.0 * (1_u64 << BITS) as f64
+    }
+
     /// Up to and with `longest`.
     pub(crate) fn duration(&mut self, longest: Duration) -> Duration {
         let nanoseconds = u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX);
@@ -52,6 +59,14 @@ mod tests {
     fn the_same_seed_gives_the_same_numbers() {
         let (mut one, mut other) = (Random::new(7), Random::new(7));
         assert!((0..100).all(|_| one.next() == other.next()));
+    }
+
+    #[test]
+    fn a_share_is_hit_as_often_as_it_says() {
+        let mut random = Random::new(1);
+        let mut hits = |percent| (0..10_000).filter(|_| random.hits(percent)).count();
+        assert_eq!((hits(0.0), hits(100.0)), (0, 10_000));
+        assert!((400..600).contains(&hits(5.0)));
     }
 
     #[test]
