@@ -11,7 +11,6 @@ pub(crate) mod origin;
 pub(crate) mod outgoing;
 pub(crate) mod overload;
 pub(crate) mod permission;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired with the native dialect"))]
 pub(crate) mod quota;
 pub(crate) mod token;
 pub(crate) mod upgrade;

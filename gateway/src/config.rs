@@ -208,7 +208,8 @@ config_section! {
         pub read_buffer_bytes: usize = bytes(64 * KIB).within(4 * KIB..=16 * MIB);
         /// What all connections of one user may take of this node together. Anonymous ones are no user. 0: no limit.
         pub user: UserLimits = section();
-        /// What all connections of one address (IPv6: of one /64) may take of this node together. 0: no limit.
+        /// What all connections of one address (IPv6: of one /64) may take of this node together. Clients of the raw dialect
+        /// cannot be told to wait: above it they are closed. 0: no limit.
         pub address: AddressLimits = section();
     }
 }

@@ -15,6 +15,7 @@ use tidegate_wire::deflate::Deflate;
 use tidegate_wire::pool::{BufferPool, PoolBuffer};
 use tidegate_wire::request::RequestParser;
 
+use crate::admission::quota::Share;
 use crate::ending::{HandshakeOutcome, Stage};
 use crate::hub::Membership;
 use crate::metrics::stats::WorkerStats;
@@ -61,6 +62,8 @@ pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     pub(crate) accepted_at: Instant,
     pub(crate) permit: Option<AddressPermit>,
+    /// In the quota of its address, once it is open.
+    pub(crate) share: Share,
 }
 
 /// NEW → OPEN → CLOSING; a CLOSED connection is no longer kept.

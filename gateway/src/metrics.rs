@@ -48,6 +48,7 @@ impl Collector for NodeCollector {
         page.hook()?;
         page.key_set()?;
         page.pressure()?;
+        page.quotas()?;
         page.messages()?;
         page.sessions()?;
         page.deliveries()?;

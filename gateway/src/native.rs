@@ -8,6 +8,7 @@ use tidegate_protocol::channel::ChannelName;
 use tidegate_protocol::time::Millis;
 use tidegate_session::{Policy, Session};
 
+use crate::admission::quota::UserShare;
 use crate::broker::Grants;
 use crate::hub::{ChannelIndex, Membership};
 
@@ -19,6 +20,8 @@ pub(crate) struct NativeClient {
     pub(crate) subscriptions: Slab<Subscription>,
     /// Once it is known who the client is.
     pub(crate) grants: Option<Arc<Grants>>,
+    /// In its user's quota, once that is known.
+    pub(crate) share: UserShare,
     /// What came with the handshake, until `connect` came.
     pub(crate) token: Option<Box<str>>,
     /// Under which this connection owns its session.
@@ -53,6 +56,7 @@ impl NativeClient {
             session: Session::new(now, policy),
             subscriptions: Slab::new(),
             grants: None,
+            share: UserShare::default(),
             token,
             fence: Fence::new(0),
             close_code: None,

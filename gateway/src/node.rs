@@ -6,6 +6,7 @@
 #[cfg(test)]
 pub(crate) mod testing;
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +27,7 @@ use crate::admission::clients::{Clients, ClientsError};
 use crate::admission::origin::{AllowedOrigins, OriginPatternError};
 use crate::admission::overload::{Bounds, Gate};
 use crate::admission::permission::Namespaces;
+use crate::admission::quota::SharedQuotas;
 use crate::broker::roster::Roster;
 use crate::broker::{Broker, BrokerStats, Outside, Terms};
 use crate::config::{Config, Limits, RawMode};
@@ -53,6 +55,8 @@ pub(crate) struct Node {
     pub(crate) addresses: Arc<AddressLimits>,
     pub(crate) rate: Option<HandshakeRate>,
     pub(crate) gate: Gate,
+    pub(crate) user_quotas: SharedQuotas<Arc<str>>,
+    pub(crate) address_quotas: SharedQuotas<IpAddr>,
     pub(crate) http: HttpDoor,
     pub(crate) directory: Arc<Directory>,
     /// Path of the native dialect, if it is served.
@@ -155,6 +159,8 @@ impl Node {
             addresses: AddressLimits::new(config.limits.connections_per_ip),
             rate: NonZeroU32::new(config.limits.handshakes_per_second)
                 .map(|rate| HandshakeRate::new(rate, started)),
+            user_quotas: SharedQuotas::of_users(&config.limits.user),
+            address_quotas: SharedQuotas::of_addresses(&config.limits.address),
             gate: Gate::new(Bounds::new(&config.overload, memory_limit_bytes)),
             http,
             directory,

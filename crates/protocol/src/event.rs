@@ -211,7 +211,7 @@ pub struct Connected<'a> {
 /// Where a subscription stands when it begins.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct ChannelState {
-    /// The channel's head, on channels with history.
+    /// What the client's next message follows, on channels with history: the head, or what comes before the replay.
     pub position: Option<Position>,
     /// Whether everything since the position that was asked for is replayed; `None`: nothing was asked for.
     pub recovered: Option<bool>,

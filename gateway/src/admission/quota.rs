@@ -37,13 +37,20 @@ pub(crate) struct SharedQuotas<K> {
     shards: Box<[Mutex<Shard<K>>]>,
 }
 
-/// One connection's part in the quota of its user or address; dropping it gives back what it holds. The default is a part
-/// in no quota: nothing is limited.
+/// One connection's part in the quota of its address; dropping it gives it back. The default is a part in no quota:
+/// nothing is limited. One word, for every connection has one.
 #[derive(Debug, Default)]
 #[must_use = "the connection stops counting when this is dropped"]
 pub(crate) struct Share {
     /// `None`: nothing is limited.
     quota: Option<Arc<Owner>>,
+}
+
+/// One connection's part in the quota of its user, in which its subscriptions count too.
+#[derive(Debug, Default)]
+#[must_use = "the connection stops counting when this is dropped"]
+pub(crate) struct UserShare {
+    share: Share,
     subscriptions: u32,
 }
 
@@ -110,10 +117,28 @@ impl SharedQuotas<Arc<str>> {
             stats: QuotaStats::default(),
         })
     }
+
+    /// A share for one more connection of `user`; refused when it has as many as it may.
+    pub(crate) fn try_join(&self, user: Arc<str>, now: Millis) -> Result<UserShare, ErrorBody> {
+        let share = self.join_up_to(self.rules.connections_max, user, now).map_err(|max| {
+            self.rules.stats.connections_refused.fetch_add(1, Ordering::Relaxed);
+            let owner = self.rules.owner;
+            let message = format!("this {owner} has {max} connections, which is the most on one node");
+            ErrorBody::new(ErrorCode::Limit, message)
+        })?;
+        Ok(UserShare { share, subscriptions: 0 })
+    }
+
+    /// A share for a connection that takes the place of one that is about to close: for that moment there may be one too
+    /// many.
+    pub(crate) fn join(&self, user: Arc<str>, now: Millis) -> UserShare {
+        let share = self.join_up_to(None, user, now).unwrap_or_default();
+        UserShare { share, subscriptions: 0 }
+    }
 }
 
 impl SharedQuotas<IpAddr> {
-    /// The quotas of addresses; keys are what [`network`] makes of them.
+    /// The quotas of addresses.
     pub(crate) fn of_addresses(limits: &AddressLimits) -> Self {
         Self::new(Rules {
             owner: "address",
@@ -124,10 +149,15 @@ impl SharedQuotas<IpAddr> {
             stats: QuotaStats::default(),
         })
     }
+
+    /// A share for one more connection of `address`.
+    pub(crate) fn join(&self, address: IpAddr, now: Millis) -> Share {
+        self.join_up_to(None, network(address), now).unwrap_or_default()
+    }
 }
 
 /// What counts as one client address: an IPv4 address, or an IPv6 network of 64 bits, the smallest a site is given.
-pub(crate) fn network(address: IpAddr) -> IpAddr {
+fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
@@ -151,22 +181,6 @@ impl<K: Eq + Hash> SharedQuotas<K> {
         self.shards.iter().map(|shard| lock(shard).owners.len()).sum()
     }
 
-    /// A share for one more connection of `key`; refused when it has as many as it may.
-    pub(crate) fn try_join(&self, key: K, now: Millis) -> Result<Share, ErrorBody> {
-        self.join_up_to(self.rules.connections_max, key, now).map_err(|max| {
-            self.rules.stats.connections_refused.fetch_add(1, Ordering::Relaxed);
-            let owner = self.rules.owner;
-            let message = format!("this {owner} has {max} connections, which is the most on one node");
-            ErrorBody::new(ErrorCode::Limit, message)
-        })
-    }
-
-    /// A share for a connection that takes the place of one that is about to close: for that moment there may be one too
-    /// many.
-    pub(crate) fn join(&self, key: K, now: Millis) -> Share {
-        self.join_up_to(None, key, now).unwrap_or_default()
-    }
-
     /// The error is the number that is reached.
     fn join_up_to(&self, max: Option<u32>, key: K, now: Millis) -> Result<Share, u32> {
         if self.rules.are_none() {
@@ -182,7 +196,7 @@ impl<K: Eq + Hash> SharedQuotas<K> {
         let owner = Arc::clone(shard.owners.entry(key).or_insert_with(new));
         // Under the lock, so that a sweep sees either no owner or one with a connection.
         take_one(&owner.connections, max)?;
-        Ok(Share { quota: Some(owner), subscriptions: 0 })
+        Ok(Share { quota: Some(owner) })
     }
 }
 
@@ -196,10 +210,17 @@ impl Share {
         }
         verdict
     }
+}
+
+impl UserShare {
+    /// Takes one message of `bytes` from the quota.
+    pub(crate) fn try_send(&self, bytes: usize, now: Millis) -> Verdict {
+        self.share.try_send(bytes, now)
+    }
 
     /// Counts one more subscription.
     pub(crate) fn try_subscribe(&mut self) -> Result<(), ErrorBody> {
-        let Some(owner) = &self.quota else { return Ok(()) };
+        let Some(owner) = &self.share.quota else { return Ok(()) };
         take_one(&owner.subscriptions, owner.rules.subscriptions_max).map_err(|max| {
             owner.rules.stats.subscriptions_refused.fetch_add(1, Ordering::Relaxed);
             let name = owner.rules.owner;
@@ -210,9 +231,16 @@ impl Share {
         Ok(())
     }
 
+    /// Counts one more subscription, whatever the bound: the client had it before, or did not ask for it.
+    pub(crate) fn subscribe(&mut self) {
+        let Some(owner) = &self.share.quota else { return };
+        owner.subscriptions.fetch_add(1, Ordering::Relaxed);
+        self.subscriptions += 1;
+    }
+
     /// Counts one subscription less. Called once for each that was counted.
     pub(crate) fn unsubscribe(&mut self) {
-        let Some(owner) = self.quota.as_ref().filter(|_| self.subscriptions > 0) else { return };
+        let Some(owner) = self.share.quota.as_ref().filter(|_| self.subscriptions > 0) else { return };
         self.subscriptions -= 1;
         owner.subscriptions.fetch_sub(1, Ordering::Relaxed);
     }
@@ -221,8 +249,15 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         if let Some(owner) = &self.quota {
-            owner.subscriptions.fetch_sub(self.subscriptions, Ordering::Relaxed);
             owner.connections.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for UserShare {
+    fn drop(&mut self) {
+        if let Some(owner) = &self.share.quota {
+            owner.subscriptions.fetch_sub(self.subscriptions, Ordering::Relaxed);
         }
     }
 }

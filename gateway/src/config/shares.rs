@@ -18,7 +18,8 @@ config_section! {
 }
 
 config_section! {
-    /// What all connections of one address (IPv6: of one /64) may take of this node together. 0: no limit.
+    /// What all connections of one address (IPv6: of one /64) may take of this node together. Clients of the raw dialect
+    /// cannot be told to wait: above it they are closed. 0: no limit.
     pub struct AddressLimits {
         /// Messages a second that they may send, and how many at once.
         pub messages_per_second: u32 = value(0).within(0..=10_000_000);

@@ -81,6 +81,12 @@ fn the_longest_target_shrinks_with_the_head_unless_it_is_set() {
 }
 
 #[test]
+fn several_gateways_do_not_keep_everything_to_themselves() {
+    assert!(load_with(&["node.replicas=1"]).is_ok());
+    assert_fault(&["node.replicas=2"], &["node.replicas", "store.url (default)", "set node.replicas to 1"]);
+}
+
+#[test]
 fn a_pool_smaller_than_a_message_is_refused() {
     let settings = ["limits.message_bytes=64MiB", "limits.pool_bytes=32MiB"];
     assert_fault(&settings, &["limits.message_bytes", "limits.pool_bytes", "at least one message"]);

@@ -13,6 +13,7 @@ use super::page::Page;
 use crate::admission::api_key::{ApiKeys, KeyStats};
 use crate::admission::hook::BreakerState;
 use crate::admission::overload::{Level, Newcomer, Reason};
+use crate::admission::quota::QuotaStats;
 
 impl Page<'_, '_> {
     /// The overload gate.
@@ -44,6 +45,38 @@ impl Page<'_, '_> {
         let lag = ConstGauge::new(Duration::from_micros(lag_us).as_secs_f64());
         let (name, help) = ("loop_lag", "How late the latest loop of a worker was when last looked at");
         lag.encode(self.encoder.encode_descriptor(name, help, Some(&Unit::Seconds), lag.metric_type())?)
+    }
+
+    /// Quotas that connections share.
+    pub(super) fn quotas(&mut self) -> fmt::Result {
+        let (users, addresses) = (&self.node.user_quotas, &self.node.address_quotas);
+        let refused = |owner, stats: &QuotaStats| {
+            [
+                ([owner, "connection"], read(&stats.connections_refused)),
+                ([owner, "subscription"], read(&stats.subscriptions_refused)),
+                ([owner, "message"], read(&stats.messages_refused)),
+            ]
+        };
+        self.counters_by(
+            "quota_refusals",
+            "What was over `limits.user` or `limits.address`",
+            ["owner", "what"],
+            &[refused("user", users.stats()), refused("address", addresses.stats())].concat(),
+        )?;
+        self.gauges(
+            "quota_owners",
+            "Users and addresses whose use is counted",
+            None,
+            "owner",
+            &[("user", users.len() as u64), ("address", addresses.len() as u64)],
+        )?;
+        self.counters(
+            "quota_evictions",
+            "Users and addresses without a connection whose use was forgotten early, for there were too many",
+            None,
+            "owner",
+            &[("user", read(&users.stats().evicted)), ("address", read(&addresses.stats().evicted))],
+        )
     }
 
     /// Tokens and keys that were shown.

@@ -9,6 +9,7 @@ use tidegate_wire::decode::{Decoder, State};
 
 use super::Worker;
 use super::mail::Mail;
+use crate::admission::quota::Share;
 use crate::connection::outbox::Outbox;
 use crate::connection::{Connection, Handshake, Phase, Reading};
 use crate::ending::{HandshakeOutcome, Stage};
@@ -139,6 +140,7 @@ impl Worker {
             peer,
             accepted_at: self.turn_began,
             permit: None,
+            share: Share::default(),
         });
         self.stats.handshaking.add(1);
         self.stats.parser_states[State::Idle as usize].add(1);

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use tidegate_protocol::cause::CloseCause;
+use tidegate_protocol::quota::Verdict;
 use tidegate_wire::close::{self, CloseCode};
 use tidegate_wire::decode::{DecodeError, Decoded, Event};
 use tidegate_wire::frame::{self, HEADER_BYTES_MAX, Header, OpCode};
@@ -22,6 +23,8 @@ enum Stop {
     /// The client sent its close frame; ours is among the replies.
     Closed,
     Broken(DecodeError),
+    /// The client sends more than its address may, and cannot be told to wait.
+    OverQuota,
 }
 
 impl Worker {
@@ -59,6 +62,7 @@ impl Worker {
                     }
                 }
                 Stop::Closed => return self.end_by_client(slot),
+                Stop::OverQuota => return self.end(slot, CloseCause::RateLimited),
                 Stop::Broken(error) => return self.end_by_error(slot, &error),
             }
         }
@@ -67,6 +71,7 @@ impl Worker {
     /// Decodes and answers. The answers are among the replies, or else the only one is a frame in the input buffer: an
     /// echo needs no copy, since our header is shorter than the client's.
     fn decode(&mut self, slot: usize, input: &mut Range<usize>) -> (Stop, Option<Range<usize>>) {
+        let now = self.now_unix;
         let connection = &mut self.connections[slot];
         let endpoint = match &connection.phase {
             Phase::Open(Endpoint::Echo) => None,
@@ -97,6 +102,11 @@ impl Worker {
             input.start += consumed;
             match event {
                 None => break Stop::Drained,
+                Some(Event::Message(message))
+                    if connection.share.try_send(message.payload.len(), now) != Verdict::Admit =>
+                {
+                    break Stop::OverQuota;
+                }
                 Some(Event::Message(message)) => {
                     messages += 1;
                     bytes += message.payload.len() as u64;

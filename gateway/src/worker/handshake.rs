@@ -196,6 +196,7 @@ impl Worker {
         let connection = &mut self.connections[slot];
         let phase = std::mem::replace(&mut connection.phase, Phase::Open(endpoint));
         connection.route = accepted.route;
+        connection.share = self.node.address_quotas.join(connection.peer.ip(), self.now_unix);
         if let Some(agreement) = &accepted.agreement {
             connection.decoder = Decoder::with_deflate(Inflate::new(agreement, deflate::Role::Server));
             connection.deflate =

@@ -5,12 +5,14 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mio::Token;
 use tidegate_protocol::cause::CloseCause;
 use tidegate_protocol::command::{self, ParseLimits};
 use tidegate_protocol::error::{ErrorBody, ErrorCode};
 use tidegate_protocol::event::{self, Closing, Objects};
+use tidegate_protocol::quota::Verdict;
 use tidegate_session::{Cx, Delivery, Effect, Fate, Opened, ReplyTo, Session, Subscribed};
 use tidegate_wire::close::{self, CloseCode};
 use tidegate_wire::decode::{Decoded, Decoder, Event, MessageKind};
@@ -48,6 +50,12 @@ enum Stop {
     /// The client sent its close frame.
     Closed(Option<u16>),
     Broken(tidegate_wire::decode::DecodeError),
+}
+
+/// A command that is over a quota its connection shares with others.
+struct Over {
+    what: &'static str,
+    retry_after: Duration,
 }
 
 impl Worker {
@@ -139,18 +147,46 @@ impl Worker {
     /// Handles the commands of one message.
     fn handle_text(&mut self, slot: usize, text: &str) {
         for object in command::objects(text) {
-            let Some(effect) = self.handle_object(slot, object) else { return };
+            let over = self.over_shared_quota(slot, object.len());
+            let Some(effect) = self.handle_object(slot, object, over) else { return };
             self.carry_out(slot, effect);
         }
     }
 
+    /// Takes a command from the quotas of its user and its address.
+    fn over_shared_quota(&self, slot: usize, bytes: usize) -> Option<Over> {
+        let connection = self.connections.get(slot)?;
+        let Phase::Open(Endpoint::Native(client)) = &connection.phase else { return None };
+        let (verdict, what) = match client.share.try_send(bytes, self.now_unix) {
+            Verdict::Admit => {
+                let verdict = connection.share.try_send(bytes, self.now_unix);
+                (verdict, "too much a second from all connections of this address")
+            }
+            verdict => (verdict, "too much a second from all connections of this user"),
+        };
+        match verdict {
+            Verdict::Admit => None,
+            Verdict::Defer { retry_after } => Some(Over { what, retry_after }),
+        }
+    }
+
     /// Hands one command to the session. `None`: there is no session any more; else the effect, if there is one.
-    fn handle_object<'m>(&mut self, slot: usize, object: &'m str) -> Option<Option<Effect<'m>>> {
+    fn handle_object<'m>(
+        &mut self,
+        slot: usize,
+        object: &'m str,
+        over: Option<Over>,
+    ) -> Option<Option<Effect<'m>>> {
         let parsed = command::parse(object, &ParseLimits::default());
-        self.with_session(slot, |session, cx| match parsed {
-            Ok(request) => session.handle_command(request, object, cx),
-            Err(bad) => {
+        self.with_session(slot, |session, cx| match (over, parsed) {
+            (None, Ok(request)) => session.handle_command(request, object, cx),
+            (None, Err(bad)) => {
                 session.handle_bad_request(&bad, object, cx);
+                None
+            }
+            (Some(Over { what, retry_after }), parsed) => {
+                let id = parsed.map_or_else(|bad| bad.id, |request| request.id);
+                session.handle_over_quota(id, what, retry_after, cx);
                 None
             }
         })
@@ -168,7 +204,7 @@ impl Worker {
             }
             let held = self.with_session(slot, |session, _| session.poll_held()).flatten();
             let Some(held) = held else { return };
-            if let Some(Some(effect)) = self.handle_object(slot, &held) {
+            if let Some(Some(effect)) = self.handle_object(slot, &held, None) {
                 self.settle(slot, effect);
             }
         }
@@ -205,7 +241,8 @@ impl Worker {
     }
 
     fn apply_opened(&mut self, slot: usize, result: Result<Opening, ErrorBody>) {
-        let node = self.node.broker.node.clone();
+        let (shared, now) = (Arc::clone(&self.node), self.now_unix);
+        let node = shared.broker.node.clone();
         let Some(client) = self.native_mut(slot) else { return };
         let result = result.map(|opening| match opening {
             Opening::NotResumable => Opened::NotResumable,
@@ -216,6 +253,10 @@ impl Worker {
                     None => Opened::New { session, resume, node },
                     Some((grants, subscriptions)) => {
                         let identity = super::perform::identity(&grants);
+                        if !grants.user.is_empty() {
+                            // The connection that it had is about to close.
+                            client.share = shared.user_quotas.join(Arc::clone(&grants.user), now);
+                        }
                         client.grants = Some(Arc::new(grants));
                         Opened::Resumed { session, resume, node, identity, subscriptions }
                     }

@@ -128,6 +128,13 @@ impl Worker {
             let error = ErrorBody::new(ErrorCode::Limit, why).retry_after_ms(whole_ms(retry_after));
             return Some(Answer::Opened(Err(error)));
         }
+        if !grants.user.is_empty() {
+            match node.user_quotas.try_join(Arc::clone(&grants.user), self.now_unix) {
+                Ok(share) => self.native_mut(slot)?.share = share,
+                Err(error) => return Some(Answer::Opened(Err(error))),
+            }
+        }
+        let client = self.native_mut(slot)?;
         // What the token says of a user counts more than what the client says.
         if grants.info.is_none() && info.is_some() {
             grants = Arc::new(Grants { info, ..(*grants).clone() });
@@ -258,6 +265,20 @@ impl Worker {
         let client = self.native_mut(slot)?;
         let grants = client.grants.clone()?;
         if client.find(wanted.channel.as_str()).is_none() {
+            let counted = match wanted.ask.by {
+                AskedBy::Client => client.share.try_subscribe(),
+                AskedBy::Resume | AskedBy::Server | AskedBy::Gate => {
+                    client.share.subscribe();
+                    Ok(())
+                }
+            };
+            if let Err(error) = counted {
+                let (channel, refused) = (wanted.channel.as_str(), Err(error.into()));
+                self.with_session(slot, |session, cx| {
+                    session.handle_subscribed(channel, wanted.ask, refused, cx);
+                });
+                return None;
+            }
             let channel = wanted.channel.clone();
             client.add(Subscription { channel, place: Place::Asked, is_present: false });
             self.stats.subscriptions.add(1);
@@ -428,6 +449,7 @@ impl Worker {
         let Some(client) = self.native_mut(slot) else { return };
         let Some(index) = client.find(channel.as_str()) else { return };
         let subscription = client.subscriptions.remove(index);
+        client.share.unsubscribe();
         let (session, fence) = (client.session.id(), client.fence);
         self.stats.subscriptions.sub(1);
         self.leave(slot, index, subscription.place);

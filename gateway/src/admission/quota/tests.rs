@@ -144,7 +144,7 @@ fn an_address_has_a_schedule_and_no_bound_on_connections() {
     let limits = AddressLimits { messages_per_second: 1, bytes_per_second: 0 };
     let quotas = SharedQuotas::of_addresses(&limits);
     let home: IpAddr = "10.0.0.7".parse().unwrap();
-    let shares: Vec<_> = (0..100).map(|_| quotas.try_join(network(home), at(0)).unwrap()).collect();
+    let shares: Vec<_> = (0..100).map(|_| quotas.join(home, at(0))).collect();
 
     let admitted = shares.iter().filter(|share| share.try_send(1, at(0)) == Verdict::Admit).count();
 
