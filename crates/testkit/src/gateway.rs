@@ -29,6 +29,7 @@ pub struct Gateway {
     child: Child,
     logs: Logs,
     client: SocketAddr,
+    api: SocketAddr,
     admin: SocketAddr,
     _folder: TempDir,
 }
@@ -78,7 +79,8 @@ impl Builder {
             let shown = field(&listening, name).unwrap_or_else(|| panic!("no field `{name}` in {listening}"));
             shown.parse().unwrap_or_else(|_| panic!("no socket address: {shown}"))
         };
-        Gateway { client: address("client"), admin: address("admin"), child, logs, _folder: self.folder }
+        let (client, api, admin) = (address("client"), address("api"), address("admin"));
+        Gateway { client, api, admin, child, logs, _folder: self.folder }
     }
 
     /// Runs the process to its end, with these arguments added; for configurations that it must refuse.
@@ -131,6 +133,9 @@ impl Gateway {
             .set("admin.listen", "127.0.0.1:0")
             .set("api.listen", "127.0.0.1:0")
             .set("node.workers", "1")
+            // What else runs on the machine is not what tests look at.
+            .set("overload.loop_lag", "0s")
+            .set("overload.memory_percent", "0")
     }
 
     /// Where clients connect.
@@ -159,6 +164,12 @@ impl Gateway {
     #[track_caller]
     pub fn client_call(&self, method: &str, target: &str) -> HttpResponse {
         http::exchange(self.client, method, target, "")
+    }
+
+    /// Any method on the port of the server API.
+    #[track_caller]
+    pub fn api_call(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> HttpResponse {
+        http::exchange_with(self.api, method, target, headers, body)
     }
 
     /// `GET` on the admin port.

@@ -55,12 +55,25 @@ impl HttpResponse {
 /// Sends one request and reads until the server closes the connection.
 #[track_caller]
 pub(crate) fn exchange(server: SocketAddr, method: &str, target: &str, body: &str) -> HttpResponse {
+    exchange_with(server, method, target, &[], body)
+}
+
+/// The same with headers of the caller's.
+#[track_caller]
+pub(crate) fn exchange_with(
+    server: SocketAddr,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> HttpResponse {
     let mut stream =
         TcpStream::connect(server).unwrap_or_else(|error| panic!("connecting to {server}: {error}"));
     stream.set_read_timeout(Some(DEADLINE)).expect("the deadline is not zero");
     let length = body.len();
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let request = format!(
-        "{method} {target} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        "{method} {target} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
     );
     stream.write_all(request.as_bytes()).unwrap_or_else(|error| panic!("{method} {target}: {error}"));
     let mut answer = Vec::new();
