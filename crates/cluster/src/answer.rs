@@ -36,6 +36,8 @@ pub enum Part {
     Directory,
     /// [`StickyRoutes`](crate::StickyRoutes).
     StickyRoutes,
+    /// [`Budget`](crate::Budget).
+    Budget,
 }
 
 /// What keeps a part from answering.
@@ -67,6 +69,7 @@ impl Part {
             Self::Presence => "presence",
             Self::Directory => "directory",
             Self::StickyRoutes => "sticky_routes",
+            Self::Budget => "budget",
         }
     }
 

@@ -4,6 +4,7 @@
 //! memory, by waiting where a server keeps the time. Bounds are no part of it: each implementation has its own.
 //! A broken promise panics at the line that names it.
 
+pub mod budget;
 pub mod bus;
 pub mod directory;
 pub mod history;

@@ -13,12 +13,14 @@
 //! | [`Presence`] | who is in a channel, under a lease of their node | every member |
 //! | [`Directory`] | the nodes, and which of them has a session | every route |
 //! | [`StickyRoutes`] | which backend a key went to last | every route |
+//! | [`Budget`] | what all nodes may do in a second, and have | every bucket is full again |
 //!
 //! Each call of a store is one step: whatever it checks and writes, no other call comes in between. An implementation
 //! over a network does it in one script on the server. What they all promise is written as tests in `contract` (a
 //! feature of that name).
 
 pub mod answer;
+pub mod budget;
 pub mod bus;
 pub mod clock;
 #[cfg(feature = "contract")]
@@ -28,6 +30,7 @@ pub mod fence;
 pub mod history;
 pub mod idempotency;
 pub mod memory;
+pub mod nats;
 pub mod presence;
 pub mod redis;
 pub mod sessions;
@@ -35,6 +38,7 @@ pub mod state;
 pub mod sticky;
 
 pub use answer::{Answer, Unavailable};
+pub use budget::Budget;
 pub use bus::Bus;
 pub use clock::Clock;
 pub use directory::Directory;

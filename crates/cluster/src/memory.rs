@@ -3,6 +3,7 @@
 //! Every answer is ready at its first poll. Every map has a bound, a counter of what the bound did, and no background
 //! task: what has ended is no longer seen at once, and its memory comes back with [`Memory::sweep`] or when room is needed.
 
+mod budget;
 mod bus;
 pub(crate) mod count;
 mod directory;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 
+pub use budget::{BudgetConfig, BudgetStats, MemoryBudget};
 pub use bus::{AttachError, BusConfig, BusStats, MemoryBus, MemoryNetwork};
 pub use directory::{DirectoryConfig, DirectoryStats, MemoryDirectory};
 pub use history::{HistoryConfig, HistoryStats, MemoryHistory};
@@ -50,6 +52,8 @@ pub struct Memory {
     pub directory: Arc<MemoryDirectory>,
     /// [`StickyRoutes`](crate::StickyRoutes).
     pub sticky_routes: Arc<MemoryStickyRoutes>,
+    /// [`Budget`](crate::Budget).
+    pub budget: Arc<MemoryBudget>,
 }
 
 /// The bounds of all of it.
@@ -69,6 +73,8 @@ pub struct MemoryConfig {
     pub directory: DirectoryConfig,
     /// Of the sticky routes.
     pub sticky_routes: StickyConfig,
+    /// Of the budgets.
+    pub budget: BudgetConfig,
 }
 
 /// What all of it holds now and has done since it was made.
@@ -88,6 +94,8 @@ pub struct MemoryStats {
     pub directory: DirectoryStats,
     /// Of the sticky routes.
     pub sticky_routes: StickyStats,
+    /// Of the budgets.
+    pub budget: BudgetStats,
 }
 
 impl Memory {
@@ -101,6 +109,7 @@ impl Memory {
             presence: Arc::new(MemoryPresence::new(config.presence, clock.clone())),
             directory: Arc::new(MemoryDirectory::new(config.directory, clock.clone())),
             sticky_routes: Arc::new(MemoryStickyRoutes::new(config.sticky_routes, clock.clone())),
+            budget: Arc::new(MemoryBudget::new(config.budget, clock.clone())),
         }
     }
 
@@ -124,6 +133,7 @@ impl Memory {
             presence: self.presence.stats(),
             directory: self.directory.stats(),
             sticky_routes: self.sticky_routes.stats(),
+            budget: self.budget.stats(),
         }
     }
 }

@@ -11,13 +11,42 @@
 //! | `{h:CHANNEL}:s` | its entries: a Redis stream with ids `OFFSET-UNIX_MS` |
 //! | `{h:CHANNEL}:k:…` | an idempotency key used for it, until its window ends |
 //! | `{i:…}` | an idempotency key used where there is no history |
+//! | `{s:SID}`, `{s:SID}:d`, `{s:SID}:r` | a session, its route, its revocation |
+//! | `{u:USER}:s`, `{u:USER}:d`, `{u:USER}:r` | a user's sessions and routes, their revocation |
+//! | `{t:TOKEN}:r`, `{r}` | a token's revocation; until when anybody is revoked |
+//! | `{n:NODE}:s`, `{n}` | a node's sessions; the nodes that have some |
+//! | `{p:CHANNEL}:m`, `{p:CHANNEL}:t`, `{pt:TENURE}` | a channel's members, and where a node's are |
+//! | `{p}`, `{d}`, `{p}:e`, `{d}:e` | leases of nodes, and those that have ended |
+//! | `{dt:TENURE}` | a node's routes |
+//! | `{y:KEY}` | a sticky route |
+//! | `{b:NAME}`, `{c:NAME}` | a budget: a bucket, a count |
 
 mod breaker;
+mod budget;
 mod client;
 mod config;
+mod directory;
+mod history;
+mod idempotency;
+mod leases;
+mod presence;
 mod script;
+mod sessions;
 mod stats;
+mod sticky;
 
+pub use budget::{BudgetConfig, BudgetStats, RedisBudget};
 pub use client::RedisClient;
 pub use config::{Config, ConfigError};
+pub use directory::{DirectoryConfig, DirectoryStats, RedisDirectory};
+pub use history::{HistoryConfig, HistoryStats, OnRestart, RedisHistory};
+pub use idempotency::RedisIdempotency;
+pub use presence::{PresenceConfig, PresenceStats, RedisPresence};
+pub use sessions::{RedisSessions, SessionsConfig, SessionsStats};
 pub use stats::{Operation, OperationStats, Outcome, Stats};
+pub use sticky::RedisStickyRoutes;
+
+/// For what must not repeat on any node: tags, epochs, marks.
+fn random() -> u64 {
+    getrandom::u64().expect("the system gives random numbers as long as it runs")
+}

@@ -45,6 +45,7 @@ pub enum Operation {
     StickyTouch,
     StickyRemove,
     BudgetTake,
+    BudgetReport,
     Index,
 }
 
@@ -259,7 +260,8 @@ operations! {
     StickyPut, "sticky_put", StickyRoutes;
     StickyTouch, "sticky_touch", StickyRoutes;
     StickyRemove, "sticky_remove", StickyRoutes;
-    BudgetTake, "budget_take", Directory;
+    BudgetTake, "budget_take", Budget;
+    BudgetReport, "budget_report", Budget;
     Index, "index", Sessions;
 }
 

@@ -14,8 +14,11 @@ while true do
   local members = {}
   for _, held in ipairs(redis.call('ZRANGEBYLEX', KEYS[2], start, past, 'LIMIT', 0, ARGV[2])) do
     local session = held:sub(9)
-    table.insert(members, session)
-    table.insert(members, redis.call('HGET', KEYS[1], session))
+    local seat = redis.call('HGET', KEYS[1], session)
+    if seat then
+      table.insert(members, session)
+      table.insert(members, seat)
+    end
   end
   table.insert(pages, tenure)
   table.insert(pages, redis.call('ZLEXCOUNT', KEYS[2], '[' .. tenure, past))

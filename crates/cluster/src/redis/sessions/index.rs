@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fred::types::{Key, Value};
-use futures_util::future::{join, join_all};
+use futures_util::future::{join, join_all, join3};
 use tidegate_protocol::id::{ID_BYTES, NodeName, SessionId};
 use tidegate_protocol::time::whole_ms;
 
@@ -31,7 +31,8 @@ enum Touched {
     Kept,
     /// Kept, and it is time to renew the entry of this user.
     Due(String),
-    Lost,
+    /// What `owned` says of it.
+    Lost(i64),
 }
 
 impl Shared {
@@ -43,33 +44,41 @@ impl Shared {
         let mut lost = Vec::new();
         for part in held.chunks(TOUCHED_AT_ONCE) {
             let touched = join_all(part.iter().map(|(id, fence)| self.touch_one(*id, *fence, ttl))).await;
-            let mut due = Vec::new();
+            let (mut kept, mut due) = (HashSet::new(), Vec::new());
             for ((id, _), touched) in part.iter().zip(touched) {
                 match touched? {
-                    Touched::Kept => {}
-                    Touched::Due(user) => due.push((*id, user)),
-                    Touched::Lost => lost.push(*id),
+                    Touched::Kept => drop(kept.insert(*id)),
+                    Touched::Due(user) => {
+                        kept.insert(*id);
+                        due.push((*id, user));
+                    }
+                    Touched::Lost(state) => {
+                        _ = self.written(state)?;
+                        lost.push(*id);
+                    }
                 }
             }
             for listed in join_all(due.iter().map(|(id, user)| self.list_for_user(*id, user, ttl))).await {
                 listed?;
             }
-            let kept: HashSet<_> = part.iter().map(|(id, _)| *id).filter(|id| !lost.contains(id)).collect();
             self.tidy_home(&kept, ttl).await?;
         }
         Ok(lost)
     }
 
-    /// Puts a session into its user's index; whether they are revoked. Nobody in particular has none.
+    /// Puts a session into its user's index; whether they are revoked. Nobody in particular has no index.
     pub(super) async fn list_for_user(
         &self,
         id: SessionId,
         user: &str,
         ttl: Duration,
     ) -> Result<bool, Unavailable> {
+        if user.is_empty() {
+            return self.is_user_revoked(user).await;
+        }
         let keys = vec![self.user_index_key(user), self.user_revocation_key(user)];
-        let most = if user.is_empty() { 0 } else { self.config.user_sessions_max };
-        let args = Args::new().bytes(id.as_bytes()).number(entry_ms(ttl)).number(most as u64);
+        let most = self.config.user_sessions_max as u64;
+        let args = Args::new().bytes(id.as_bytes()).number(entry_ms(ttl)).number(most);
         self.client.call(&LIST_FOR_USER, keys, args, |value| Some(number(&value)? == 0)).await
     }
 
@@ -80,16 +89,16 @@ impl Shared {
         let listed = self.client.call(&ZADD, vec![self.node_index_key(node.as_str())], args, done);
         // Other nodes than one's own come from tests and tools: their word is not taken for granted.
         if node == home && !self.is_listing_due() {
-            drop(listed.await);
+            _ = listed.await;
             return;
         }
-        drop(join(listed, self.list_node(node, ttl)).await);
+        _ = join(listed, self.list_node(node, ttl)).await;
     }
 
     /// Takes a session that has ended out of its indexes. Where that fails readers pass it over.
     pub(super) async fn unlist(&self, id: SessionId, user: &str, node: &str) {
         let take_out = |key| self.client.call(&ZREM, vec![key], Args::new().bytes(id.as_bytes()), done);
-        drop(join(take_out(self.user_index_key(user)), take_out(self.node_index_key(node))).await);
+        _ = join(take_out(self.user_index_key(user)), take_out(self.node_index_key(node))).await;
     }
 
     pub(super) fn user_index_key(&self, user: &str) -> Key {
@@ -108,14 +117,10 @@ impl Shared {
         let args = self.owned(fence).number(ttl_ms(ttl)).number(entry_ms(ttl) / 2);
         let decode = |value| match value {
             Value::Integer(SAVED) => Some(Touched::Kept),
-            Value::Integer(FENCED | GONE) => Some(Touched::Lost),
+            Value::Integer(state @ (FENCED | GONE)) => Some(Touched::Lost(state)),
             user => Some(Touched::Due(text(user)?.to_string())),
         };
-        let touched = self.client.call(&TOUCH, vec![self.record_key(id)], args, decode).await?;
-        if matches!(touched, Touched::Lost) {
-            self.counts.fenced.add(1);
-        }
-        Ok(touched)
+        self.client.call(&TOUCH, vec![self.record_key(id)], args, decode).await
     }
 
     /// Puts what this node holds into its index, and takes out what it had.
@@ -175,13 +180,16 @@ impl Shared {
 
     /// Says that a node has an index, and lets that index live on: longer than any record in it.
     async fn list_node(&self, node: &NodeName, ttl: Duration) -> Result<(), Unavailable> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let args = Args::new().number(whole_ms(now)).text(node.as_str());
+        let now = whole_ms(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+        let args = Args::new().number(now).text(node.as_str());
         let listed = self.client.call(&ZADD, vec![self.nodes_key()], args, done);
         let index = vec![self.node_index_key(node.as_str())];
         let renewed = self.client.call(&PEXPIRE, index, Args::new().number(entry_ms(ttl)), done);
-        let (listed, renewed) = join(listed, renewed).await;
-        listed.and(renewed)
+        // Nodes whose index has ended by now.
+        let long_ago = Args::new().text("-inf").number(now.saturating_sub(entry_ms(ttl)));
+        let trimmed = self.client.call(&ZREMRANGEBYSCORE, vec![self.nodes_key()], long_ago, done);
+        let (listed, renewed, trimmed) = join3(listed, renewed, trimmed).await;
+        listed.and(renewed).and(trimmed)
     }
 
     /// Whether this node said so last a while ago.
@@ -232,4 +240,4 @@ static PEXPIRE: Script = Script::command(Operation::Index, "PEXPIRE");
 static ZADD: Script = Script::command(Operation::Index, "ZADD");
 static ZRANGEBYLEX: Script = Script::command(Operation::Index, "ZRANGEBYLEX");
 static ZREM: Script = Script::command(Operation::Index, "ZREM");
-
+static ZREMRANGEBYSCORE: Script = Script::command(Operation::Index, "ZREMRANGEBYSCORE");

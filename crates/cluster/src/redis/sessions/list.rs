@@ -85,11 +85,7 @@ impl Shared {
         Ok(SessionPage { sessions, next: after })
     }
 
-    async fn candidates(
-        &self,
-        wanted: &Wanted,
-        after: Option<SessionId>,
-    ) -> Result<Candidates, Unavailable> {
+    async fn candidates(&self, wanted: &Wanted, after: Option<SessionId>) -> Result<Candidates, Unavailable> {
         match wanted {
             Wanted::User(user) if !user.is_empty() => self.of_user(user, after).await,
             Wanted::Node(node) => {

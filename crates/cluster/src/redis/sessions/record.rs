@@ -61,7 +61,9 @@ impl Record {
                 b"u" => user = Some(Arc::from(&*fields.text()?)),
                 b"n" => node = Some(NodeName::parse(&fields.text()?).ok()?),
                 b"f" => fence = Some(Fence::new(fields.number()?)),
-                b"a" => state = Some(if fields.flag()? { Attachment::Attached } else { Attachment::Detached }),
+                b"a" => {
+                    state = Some(if fields.flag()? { Attachment::Attached } else { Attachment::Detached })
+                }
                 b"m" => created_at = Some(Millis::new(fields.number()?)),
                 [b'i', number @ ..] => {
                     let number: usize = str::from_utf8(number).ok()?.parse().ok()?;
@@ -82,7 +84,9 @@ impl Record {
             fence: fence?,
             state: state?,
             created_at: created_at?,
-            details: Details::decode(&pieces.into_iter().map(|(_, piece)| piece).collect::<Vec<_>>().concat())?,
+            details: Details::decode(
+                &pieces.into_iter().map(|(_, piece)| piece).collect::<Vec<_>>().concat(),
+            )?,
             subscriptions,
         })
     }
@@ -162,7 +166,10 @@ pub(super) fn pieces(identity: &Identity) -> Vec<Bytes> {
     bytes.extend(&*identity.claims);
 
     let bytes = Bytes::from(bytes);
-    (0..bytes.len()).step_by(PIECE_BYTES).map(|at| bytes.slice(at..bytes.len().min(at + PIECE_BYTES))).collect()
+    (0..bytes.len())
+        .step_by(PIECE_BYTES)
+        .map(|at| bytes.slice(at..bytes.len().min(at + PIECE_BYTES)))
+        .collect()
 }
 
 /// Name and value of a subscription's field.
@@ -237,7 +244,9 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_none() {
-        for cut in [&[][..], &[HAS_END], &[HAS_END, 1, 2], &[HAS_TOKEN_ID, 0, 0, 0, 2, b'a'], &[HAS_TOKEN_ID, 0]] {
+        for cut in
+            [&[][..], &[HAS_END], &[HAS_END, 1, 2], &[HAS_TOKEN_ID, 0, 0, 0, 2, b'a'], &[HAS_TOKEN_ID, 0]]
+        {
             assert!(Details::decode(cut).is_none(), "{cut:?}");
         }
         assert_eq!(subscription(b"chat:a", b"1234567"), None);

@@ -23,7 +23,9 @@ impl Shared {
     pub(super) async fn revoke(&self, subject: Subject, until: Millis) -> Result<(), Unavailable> {
         let until = until.min(UNTIL_MAX);
         let key = match &subject {
-            Subject::Session(session) => return self.keep_revoked(self.session_revocation_key(*session), until).await,
+            Subject::Session(session) => {
+                return self.keep_revoked(self.session_revocation_key(*session), until).await;
+            }
             Subject::User(user) => self.user_revocation_key(user),
             Subject::Token(token_id) => self.token_revocation_key(token_id),
         };
@@ -40,9 +42,13 @@ impl Shared {
         token_id: Option<&str>,
     ) -> Result<bool, Unavailable> {
         let session = self.is_there(session.map(|session| self.session_revocation_key(session)));
-        let user = self.is_there(Some(self.user_revocation_key(user)));
-        let (session, user, token) = join3(session, user, self.is_token_revoked(token_id)).await;
+        let (user, token) = (self.is_user_revoked(user), self.is_token_revoked(token_id));
+        let (session, user, token) = join3(session, user, token).await;
         Ok(session? || user? || token?)
+    }
+
+    pub(super) async fn is_user_revoked(&self, user: &str) -> Result<bool, Unavailable> {
+        self.is_there(Some(self.user_revocation_key(user))).await
     }
 
     pub(super) async fn is_token_revoked(&self, token_id: Option<&str>) -> Result<bool, Unavailable> {

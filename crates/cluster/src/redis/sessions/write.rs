@@ -1,12 +1,13 @@
 //! Making, claiming and writing records. The rules of who may write are in the scripts.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fred::types::{Key, Value};
 use futures_util::future::{join3, join4};
 use tidegate_protocol::id::{NodeName, SessionId};
 
-use crate::answer::{Answer, Part, Unavailable};
+use crate::answer::{Answer, Part, Reason, Unavailable};
 use crate::fence::Fence;
 use crate::redis::script::{Args, Fields, Script, bytes};
 use crate::redis::stats::Operation;
@@ -78,12 +79,7 @@ impl Shared {
         Ok(Resumed::Owned(Box::new(record.into_resumption(taken_from))))
     }
 
-    pub(super) fn save(
-        self: &std::sync::Arc<Self>,
-        id: SessionId,
-        fence: Fence,
-        changes: &Changes,
-    ) -> Answer<Written> {
+    pub(super) fn save(self: &Arc<Self>, id: SessionId, fence: Fence, changes: &Changes) -> Answer<Written> {
         let pieces = changes.identity.as_ref().map(pieces).unwrap_or_default();
         let mut args = self
             .owned(fence)
@@ -100,12 +96,7 @@ impl Shared {
         self.write(&SAVE, id, args)
     }
 
-    pub(super) fn detach(
-        self: &std::sync::Arc<Self>,
-        id: SessionId,
-        fence: Fence,
-        ttl: Duration,
-    ) -> Answer<Written> {
+    pub(super) fn detach(self: &Arc<Self>, id: SessionId, fence: Fence, ttl: Duration) -> Answer<Written> {
         self.write(&DETACH, id, self.owned(fence).number(ttl_ms(ttl)))
     }
 
@@ -149,13 +140,13 @@ impl Shared {
         self.client.key(format_args!("{{s:{id}}}"))
     }
 
-    fn write(self: &std::sync::Arc<Self>, script: &'static Script, id: SessionId, args: Args) -> Answer<Written> {
-        let (shared, keys) = (std::sync::Arc::clone(self), vec![self.record_key(id)]);
+    fn write(self: &Arc<Self>, script: &'static Script, id: SessionId, args: Args) -> Answer<Written> {
+        let (shared, keys) = (Arc::clone(self), vec![self.record_key(id)]);
         let written = self.client.call(script, keys, args, signed);
         Box::pin(async move { shared.written(written.await?) })
     }
 
-    fn written(&self, state: i64) -> Result<Written, Unavailable> {
+    pub(super) fn written(&self, state: i64) -> Result<Written, Unavailable> {
         match state {
             SAVED => Ok(Written::Saved),
             FENCED => {
@@ -200,15 +191,15 @@ impl Claim {
 }
 
 /// What a script says that has no other answer.
-pub(super) fn signed(value: Value) -> Option<i64> {
+fn signed(value: Value) -> Option<i64> {
     match value {
         Value::Integer(number) => Some(number),
         _ => None,
     }
 }
 
-pub(super) fn faulty() -> Unavailable {
-    Unavailable { part: Part::Sessions, reason: crate::answer::Reason::Faulty }
+fn faulty() -> Unavailable {
+    Unavailable { part: Part::Sessions, reason: Reason::Faulty }
 }
 
 const MADE: i64 = 1;

@@ -1,0 +1,51 @@
+//! Gives back the memory of routes that lead to dead nodes.
+
+use futures_util::future::join_all;
+
+use fred::types::Value;
+
+use crate::answer::Unavailable;
+use crate::redis::leases::Tenure;
+use crate::redis::script::{Args, Fields, Script};
+use crate::redis::stats::Operation;
+
+use super::record::{Entry, Held};
+use super::{REMOVE_FROM_TENURE, Shared, done};
+
+impl Shared {
+    /// Drops some of what the nodes left that died first. Several nodes may be at it: what one has dropped the others do
+    /// not find.
+    pub(super) async fn sweep(&self) -> Result<(), Unavailable> {
+        let Some(tenure) = self.leases.ended(1).await?.first().copied() else { return Ok(()) };
+        let args = Args::new().number(ROUTES_AT_ONCE);
+        let left = self.client.call(&SOME_OF_TENURE, vec![self.tenure_key(tenure)], args, entries).await?;
+        if left.is_empty() {
+            return self.leases.forget(tenure).await;
+        }
+        for dropped in join_all(left.iter().map(|entry| self.drop_dead(*entry, tenure))).await {
+            self.dropped.add(u64::from(dropped?));
+        }
+        // Now that they are gone; entries of routes that were gone before go with them.
+        let args = left.iter().fold(Args::new(), |args, entry| args.bytes(&entry.encode()));
+        self.client.call(&REMOVE_FROM_TENURE, vec![self.tenure_key(tenure)], args, done).await
+    }
+
+    async fn drop_dead(&self, entry: Entry, tenure: Tenure) -> Result<bool, Unavailable> {
+        let dropped = self.drop_route(entry.session, Held::TENURE_AT, tenure.as_bytes(), &DROP).await?;
+        if let Some(held) = &dropped {
+            self.take_out(entry.session, held).await?;
+        }
+        Ok(dropped.is_some())
+    }
+}
+
+fn entries(value: Value) -> Option<Vec<Entry>> {
+    let mut fields = Fields::of(value)?;
+    (0..fields.len()).map(|_| Entry::decode(&fields.bytes()?)).collect()
+}
+
+/// Routes dropped with one announcement.
+const ROUTES_AT_ONCE: u64 = 1_000;
+
+static SOME_OF_TENURE: Script = Script::command(Operation::DirectoryAnnounce, "SRANDMEMBER");
+static DROP: Script = Script::lua(Operation::DirectoryAnnounce, include_str!("unregister.lua"));
