@@ -12,8 +12,14 @@ use rustix::process::{Pid, Signal};
 
 use crate::logs::Logs;
 
+mod chaos;
+mod haproxy;
+mod nats;
 mod redis;
 
+pub use chaos::ChaosProxy;
+pub use haproxy::{Haproxy, ProxyProtocol};
+pub use nats::{NatsBuilder, NatsServer};
 pub use redis::{RedisBuilder, RedisServer};
 
 /// A child process with what it printed. Dropping it kills it.
@@ -50,6 +56,21 @@ impl Process {
     /// Everything it printed so far.
     pub(crate) fn output(&self) -> String {
         self.logs.lines().join("\n")
+    }
+
+    /// Waits until its output gives something.
+    ///
+    /// # Panics
+    ///
+    /// If the process ends before; with all that it printed.
+    #[track_caller]
+    pub(crate) fn await_output<T>(&mut self, what: &str, mut probe: impl FnMut(&[String]) -> Option<T>) -> T {
+        crate::until(&format!("{} to {what}", self.name), || {
+            let is_running = self.is_running();
+            let found = probe(&self.logs.lines());
+            assert!(found.is_some() || is_running, "{} ended:\n{}", self.name, self.output());
+            found
+        })
     }
 
     /// Ends it at once.
