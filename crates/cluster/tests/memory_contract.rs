@@ -9,10 +9,10 @@ use tidegate_cluster::bus::{Bus, Receiver};
 use tidegate_cluster::clock::{Clock, ManualClock};
 use tidegate_cluster::contract::{self, Harness, Later};
 use tidegate_cluster::memory::{
-    BusConfig, MemoryDirectory, MemoryHistory, MemoryIdempotency, MemoryNetwork, MemoryPresence,
+    BusConfig, MemoryBudget, MemoryDirectory, MemoryHistory, MemoryIdempotency, MemoryNetwork, MemoryPresence,
     MemorySessions, MemoryStickyRoutes,
 };
-use tidegate_cluster::{Directory, History, Idempotency, Presence, SessionStore, StickyRoutes};
+use tidegate_cluster::{Budget, Directory, History, Idempotency, Presence, SessionStore, StickyRoutes};
 use tidegate_protocol::id::NodeName;
 use tidegate_protocol::time::Millis;
 
@@ -55,6 +55,12 @@ fn the_directory() {
 fn the_sticky_routes() {
     let make = |clock| Arc::new(MemoryStickyRoutes::new(Default::default(), clock)) as Arc<dyn StickyRoutes>;
     at_first_poll(contract::sticky::check(&Memory::new(make)));
+}
+
+#[test]
+fn the_budget() {
+    let make = |clock| Arc::new(MemoryBudget::new(Default::default(), clock)) as Arc<dyn Budget>;
+    at_first_poll(contract::budget::check(&Memory::new(make)));
 }
 
 /// Stores over a clock that is turned by hand.

@@ -15,7 +15,7 @@ use tidegate_protocol::id::NodeName;
 use tidegate_protocol::time::whole_ms;
 use tokio::sync::Mutex as AsyncMutex;
 
-use crate::answer::{Answer, Part, Unavailable, ready};
+use crate::answer::{Answer, Part, ready};
 use crate::budget::{Budget, Granted, Rate, Tally};
 use crate::clock::Clock;
 use crate::memory::count::Counter;

@@ -32,7 +32,7 @@ use crate::memory::count::Counter;
 
 use super::client::RedisClient;
 use super::leases::{LeaseScripts, Leases, Tenure};
-use super::script::{Args, Fields, Script, bytes, number};
+use super::script::{Args, Script, bytes, number};
 use super::stats::Operation;
 
 use self::record::{Entry, Held};

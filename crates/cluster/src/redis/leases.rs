@@ -12,10 +12,11 @@ use fred::types::{Key, Value};
 use tidegate_protocol::id::NodeName;
 use tidegate_protocol::time::whole_ms;
 
-use crate::answer::{Answer, Reason, Unavailable, ready};
+use crate::answer::Answer;
 use crate::directory::Lease;
 
 use super::client::RedisClient;
+use super::random;
 use super::script::{Args, Fields, Script, bytes};
 use super::stats::Operation;
 
@@ -94,14 +95,10 @@ impl Leases {
     /// Starts or renews a lease.
     pub(super) fn renew(&self, node: &NodeName, ttl: Duration, about: &[u8]) -> Answer<Lease> {
         let part = self.scripts.renew.operation.part();
-        let mut tenure = [0; 8];
-        if getrandom::fill(&mut tenure).is_err() {
-            return ready(Err(Unavailable { part, reason: Reason::Down }));
-        }
         let args = Args::new()
             .text(node.as_str())
             .number(whole_ms(ttl).clamp(1, TTL_MAX_MS))
-            .bytes(&tenure)
+            .bytes(&random().to_be_bytes())
             .bytes(about)
             .number(self.nodes_max as u64);
         let renewed = self.client.call(&self.scripts.renew, self.keys(), args, |value| match value {

@@ -29,6 +29,7 @@ use crate::sessions::{
 };
 
 use super::client::RedisClient;
+use super::random;
 
 /// Sessions of a cluster.
 #[derive(Debug)]
@@ -95,12 +96,12 @@ impl Default for SessionsConfig {
 }
 
 impl RedisSessions {
-    /// The sessions that the server holds, seen from one node. `owner` is random and different in each process.
-    pub fn new(client: RedisClient, config: SessionsConfig, owner: u64) -> Self {
+    /// The sessions that the server holds, seen from one node.
+    pub fn new(client: RedisClient, config: SessionsConfig) -> Self {
         Self(Arc::new(Shared {
             client,
             config,
-            owner: owner.to_be_bytes(),
+            owner: random().to_be_bytes(),
             home: OnceLock::new(),
             listed_at: Mutex::default(),
             walked_to: Mutex::default(),

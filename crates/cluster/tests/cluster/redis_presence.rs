@@ -1,0 +1,19 @@
+//! Presence in Redis: the contract, and what becomes of it when the server misbehaves.
+
+use std::sync::Arc;
+
+use tidegate_cluster::redis::{PresenceConfig, RedisClient, RedisPresence};
+use tidegate_cluster::{Presence, contract};
+use tidegate_testkit::RedisServer;
+
+use crate::redis_stores::{Stores, config};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_contract_holds_on_one_server() {
+    let server = RedisServer::start();
+    contract::presence::check(&Stores::new(config(&server.url()), make)).await;
+}
+
+fn make(client: RedisClient) -> Arc<dyn Presence> {
+    Arc::new(RedisPresence::new(client, PresenceConfig::default()))
+}
