@@ -127,6 +127,22 @@ impl RedisClient {
         self.enter(async move { shared.call(script, keys, args, decode).await })
     }
 
+    /// Takes back what an unanswered call may have done: on the same connection, so behind it, also while calls are
+    /// refused. Nobody waits for it, and it may fail.
+    pub(super) fn undo(&self, script: &'static Script, keys: Vec<Key>, args: Args) {
+        let Body::Lua { text, .. } = script.body else { return };
+        let shared = Arc::clone(&self.shared);
+        self.shared.runtime.spawn(async move {
+            let Some(_in_flight) = shared.enter_flight() else { return };
+            let client = shared.client_for(keys.first());
+            // With its text: if the server does not know it, nobody is there to send it again.
+            let started = Instant::now();
+            let undone = client.eval::<Value, _, _, _>(text, keys, args.into_values()).await;
+            let outcome = undone.map_or_else(|error| reason_of(&error).into(), |_| Outcome::Answered);
+            shared.counts.note(script.operation, outcome, started.elapsed());
+        });
+    }
+
     /// Polls work in the runtime, wherever it is polled.
     pub(super) fn enter<T: 'static>(
         &self,

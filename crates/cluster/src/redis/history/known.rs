@@ -1,0 +1,99 @@
+//! What this node has seen of each channel's stream: the measure for a server that may have been set back.
+
+use tidegate_protocol::channel::ChannelName;
+use tidegate_protocol::position::{Position, Tag};
+
+use crate::memory::count::{Counter, Level};
+use crate::memory::lru::LruMap;
+use crate::memory::shards::Shards;
+
+#[cfg(test)]
+mod tests;
+
+/// The last thing seen of a stream.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Seen {
+    pub(super) position: Position,
+    /// Of the publication there; [`Tag::ORIGIN`] before the first.
+    pub(super) tag: Tag,
+}
+
+#[derive(Debug)]
+pub(super) struct Known {
+    shards: Shards<LruMap<ChannelName, Seen>>,
+    /// Most channels in each shard.
+    shard_max: usize,
+    uses: Counter,
+    count: Level,
+    evicted: Counter,
+}
+
+impl Seen {
+    /// Epochs begin with the time of their start, so their numbers are in its order.
+    pub(super) fn is_before(self, other: Self) -> bool {
+        let order = |seen: Self| (seen.position.epoch.number(), seen.position.offset);
+        order(self) < order(other)
+    }
+}
+
+impl Known {
+    /// `max` is rounded up to a multiple of the shards.
+    pub(super) fn new(max: usize) -> Self {
+        Self {
+            shards: Shards::new(),
+            shard_max: Shards::<LruMap<ChannelName, Seen>>::share(max),
+            uses: Counter::default(),
+            count: Level::default(),
+            evicted: Counter::default(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.count.now()
+    }
+
+    pub(super) fn evicted_total(&self) -> u64 {
+        self.evicted.total()
+    }
+
+    pub(super) fn get(&self, channel: &ChannelName) -> Option<Seen> {
+        let used = self.uses.take();
+        self.shards.lock(channel.as_str()).get_mut(channel.as_str(), used).copied()
+    }
+
+    /// Remembers something unless something later is known; what was known before.
+    ///
+    /// Two publications under the same offset are a fork: the first one seen stays, and the server is compared with it.
+    pub(super) fn note(&self, channel: &ChannelName, seen: Seen) -> Option<Seen> {
+        let used = self.uses.take();
+        let mut shard = self.shards.lock(channel.as_str());
+        if let Some(known) = shard.get_mut(channel.as_str(), used) {
+            let before = *known;
+            if before.is_before(seen) {
+                *known = seen;
+            }
+            return Some(before);
+        }
+        if shard.len() >= self.shard_max && shard.pop_oldest().is_some() {
+            self.evicted.add(1);
+            self.count.give(1);
+        }
+        if self.shard_max > 0 {
+            shard.insert(channel.clone(), seen, used);
+            self.count.replace(0, 1);
+        }
+        None
+    }
+
+    /// The channels of which something is known.
+    pub(super) fn channels(&self) -> Vec<ChannelName> {
+        let mut channels = Vec::with_capacity(self.len());
+        for mut shard in self.shards.each() {
+            shard.retain(|channel, _| {
+                channels.push(channel.clone());
+                true
+            });
+        }
+        channels
+    }
+}

@@ -1,0 +1,58 @@
+use tidegate_protocol::position::Epoch;
+
+use super::*;
+
+#[test]
+fn the_latest_stays_whatever_the_order_it_is_told_in() {
+    let known = Known::new(100);
+    let channel = channel(1);
+    for (told, expected) in [
+        (seen(5, 3, 30), seen(5, 3, 30)),
+        (seen(5, 2, 20), seen(5, 3, 30)),
+        (seen(5, 3, 31), seen(5, 3, 30)),
+        (seen(5, 4, 40), seen(5, 4, 40)),
+        (seen(4, 9, 90), seen(5, 4, 40)),
+        (seen(6, 0, 0), seen(6, 0, 0)),
+    ] {
+        known.note(&channel, told);
+        assert_eq!(known.get(&channel), Some(expected), "after {told:?}");
+    }
+    assert_eq!(known.len(), 1);
+}
+
+#[test]
+fn one_more_than_there_is_room_for_drops_the_one_used_longest_ago() {
+    let known = Known { shard_max: 2, ..Known::new(0) };
+    // Enough of them that every shard gets more than its two.
+    let channels: Vec<_> = (0..1000).map(channel).collect();
+    for channel in &channels {
+        known.note(channel, seen(1, 1, 1));
+    }
+
+    assert_eq!(known.len(), 64);
+    assert_eq!(known.evicted_total(), 1000 - 64);
+    assert_eq!(known.channels().len(), 64);
+    assert_eq!(known.get(&channels[999]), Some(seen(1, 1, 1)));
+    assert_eq!(known.get(&channels[0]), None);
+}
+
+#[test]
+fn a_bound_is_met_exactly_in_each_shard() {
+    let known = Known::new(32);
+    let first = channel(0);
+    known.note(&first, seen(1, 1, 1));
+    known.note(&first, seen(1, 2, 2));
+    assert_eq!((known.len(), known.evicted_total()), (1, 0), "the same channel takes no more room");
+
+    let nothing = Known::new(0);
+    nothing.note(&first, seen(1, 1, 1));
+    assert_eq!((nothing.len(), nothing.get(&first)), (0, None));
+}
+
+fn seen(epoch: u64, offset: u64, tag: u64) -> Seen {
+    Seen { position: Position { epoch: Epoch::new(epoch), offset }, tag: Tag::new(tag) }
+}
+
+fn channel(number: u32) -> ChannelName {
+    ChannelName::parse(&format!("chat:{number}")).unwrap()
+}
