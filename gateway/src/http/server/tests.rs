@@ -100,9 +100,11 @@ fn the_demo_page_comes_whole_and_locked_down() {
 #[test]
 fn everything_that_the_demo_page_names_is_there() {
     let fixture = start(pages(true), 8, patient());
-    let named =
-        [("/demo/chat.css", "css"), ("/demo/chat.js", "javascript"), ("/demo/tidegate.min.js", "javascript")];
-    for (path, kind) in named {
+    let files = ["chat.css", "chat.js"].into_iter().chain(imports(include_str!("../demo/chat.js")));
+    let named: Vec<_> = files.map(|file| format!("/demo/{file}")).collect();
+    assert!(named.len() > 3, "{named:?}");
+    for path in &named {
+        let kind = if path.ends_with(".css") { "css" } else { "javascript" };
         let (answer, body) = fixture.ask(&head("GET", path));
         assert!(answer.starts_with("http/1.1 200 ok\r\n"), "{path}: {answer}");
         assert!(
@@ -112,6 +114,11 @@ fn everything_that_the_demo_page_names_is_there() {
         assert!(answer.contains(&format!("\r\ncontent-length: {}", body.len())), "{path}: {answer}");
         assert!(!body.is_empty(), "{path}");
     }
+}
+
+/// The files beside a script that it loads.
+fn imports(script: &str) -> impl Iterator<Item = &str> {
+    script.lines().filter_map(|line| line.split_once("from \"./")?.1.split('"').next())
 }
 
 #[test]
