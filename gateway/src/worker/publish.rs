@@ -56,6 +56,8 @@ impl Worker {
 
     /// Delivers what another worker's clients published.
     pub(super) fn deliver_parcel(&mut self, parcel: &Parcel) {
+        // Letters that came before it may be the same publisher's earlier messages.
+        self.deliver_published();
         for run in &parcel.runs {
             // The last member may have left while the parcel was on its way.
             if let Some(channel) = self.hub.find(run.channel.realm, &run.channel.name) {

@@ -67,7 +67,7 @@ fn a_good_token_in_the_request_stands_in_for_one_in_connect() {
 fn a_bad_token_in_the_request_is_refused_there() {
     let gateway = native().start();
     let mut bystanders = Bystanders::of(&gateway);
-    let long = token_with(json!({ "sub": "ann", "pad": "x".repeat(64 << 10) }));
+    let long = token_with(&json!({ "sub": "ann", "pad": "x".repeat(64 << 10) }));
 
     for (token, status) in
         [("not.a.token", 401), (&*Signer::secret("HS256", "x").sign(&json!({})), 401), (&*long, 431)]
@@ -161,7 +161,7 @@ fn a_token_that_names_a_key_is_checked_with_that_one_only() {
 fn sixty_four_kib_of_claims_are_too_many_and_cost_nobody_else_anything() {
     let gateway = native().start();
     let mut bystanders = Bystanders::of(&gateway);
-    let long = token_with(json!({ "sub": "ann", "pad": "x".repeat(64 << 10) }));
+    let long = token_with(&json!({ "sub": "ann", "pad": "x".repeat(64 << 10) }));
     let mut ann = connect_as(&gateway, "ann");
     let mut late = open(&gateway);
 
@@ -187,5 +187,5 @@ pub(super) fn refused_at_connect(gateway: &Gateway, token: &str, fault: &str) {
 }
 
 fn now_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970").as_secs()
 }

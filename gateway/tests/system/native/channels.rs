@@ -117,7 +117,7 @@ fn each_namespace_says_who_may_do_what() {
         json!({ "sub": "ann", "tidegate": { "subscribe": ["claimed:*"], "publish": ["claimed:tea"] } });
     let mut nobody = connect(&gateway);
     let mut bob = connect_as(&gateway, "bob");
-    let (mut ann, _) = connect_with(&gateway, json!({ "token": token_with(claims) }));
+    let (mut ann, _) = connect_with(&gateway, json!({ "token": token_with(&claims) }));
 
     // Channel, whether one without user, a user, and a user with a claim may subscribe; the same for publish.
     let rules = [

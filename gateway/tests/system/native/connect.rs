@@ -142,7 +142,7 @@ fn a_token_may_name_channels_that_its_session_is_subscribed_to() {
     let gateway = native().start();
     let claims = json!({ "sub": "ann", "tidegate": { "channels": ["talk:tea", "closed:door"] } });
 
-    let (mut client, connected) = connect_with(&gateway, json!({ "token": token_with(claims) }));
+    let (mut client, connected) = connect_with(&gateway, json!({ "token": token_with(&claims) }));
 
     assert_eq!(connected["user"], "ann");
     let told = connected["channels"].as_object().unwrap();

@@ -195,10 +195,11 @@ fn with_ten_of_ann() -> (Gateway, Value) {
     let gateway = native().start();
     let mut ann = connect_as(&gateway, "ann");
     let published = (1..=10).map(|number| publish(&mut ann, "log:tea", number.to_string()));
-    let epoch = published.last().unwrap()["epoch"].clone();
+    let epoch = published.last().expect("ten were published")["epoch"].clone();
     (gateway, epoch)
 }
 
 fn offsets(page: &Value) -> Vec<u64> {
-    page["messages"].as_array().unwrap().iter().map(|message| message["offset"].as_u64().unwrap()).collect()
+    let messages = page["messages"].as_array().expect("a page lists messages");
+    messages.iter().map(|message| message["offset"].as_u64().expect("each has an offset")).collect()
 }

@@ -173,3 +173,35 @@ fn who_leaves_a_channel_while_the_hook_is_asked_stays_out() {
     assert!(client.hears_nothing());
     gateway.await_metric("tidegate_channels", &[], 0.0);
 }
+
+#[test]
+fn one_command_more_than_may_wait_is_refused_until_another_one_is_answered() {
+    let (let_go, held) = std::sync::mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let hook = HttpServer::start(move |_| {
+        held.lock().unwrap().recv().ok()?;
+        Some((200, json!({ "allow": true }).to_string()))
+    });
+    let gateway = native()
+        .config(ASKED)
+        .set("auth.hook.subscribe_url", hook.url())
+        .set("auth.hook.publish_url", hook.url())
+        .set("auth.hook.timeout", "60s")
+        .set("session.pending", "3")
+        .start();
+    let mut client = connect(&gateway);
+    let asked = json!({ "channel": "asked:tea", "data": 1 });
+    let waiting = [(); 3].map(|()| client.command("publish", asked.clone()));
+
+    let refusal = client.refused("publish", asked.clone());
+    assert_eq!((&*refusal.code, refusal.retry), ("unavailable", true));
+    let_go.send(()).unwrap();
+    let first = client.next_object();
+    assert!(waiting.iter().any(|&id| first["id"] == id), "{first}");
+    let again = client.command("publish", asked);
+    (0..3).for_each(|_| let_go.send(()).unwrap());
+
+    for id in waiting.into_iter().chain([again]).filter(|&id| first["id"] != id) {
+        assert!(client.answer(id).get("publish").is_some());
+    }
+}

@@ -52,7 +52,7 @@ fn a_refreshed_token_keeps_the_session_and_brings_its_own_rights() {
     ann.expect("expiring");
     let claims = json!({ "sub": "ann", "exp": now_s() + 3600, "tidegate": { "subscribe": ["claimed:tea"] } });
 
-    let refreshed = ann.ask("refresh", json!({ "token": token_with(claims) }));
+    let refreshed = ann.ask("refresh", json!({ "token": token_with(&claims) }));
 
     let left = refreshed["token_expires_in_ms"].as_u64().unwrap();
     assert!((3_500_000..=3_600_000).contains(&left), "{left}");
@@ -127,9 +127,10 @@ fn a_frame_that_stays_unfinished_ends_its_connection_and_not_its_session() {
 }
 
 fn ending_in(user: &str, seconds: i64) -> String {
-    token_with(json!({ "sub": user, "exp": now_s() + seconds }))
+    token_with(&json!({ "sub": user, "exp": now_s() + seconds }))
 }
 
 fn now_s() -> i64 {
-    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap()
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
+    i64::try_from(now.as_secs()).expect("it is before the year 292277026596")
 }

@@ -1,8 +1,10 @@
 //! Quotas: the first commands over them are told when to come back, who does not listen is closed.
 
-use serde_json::json;
+use std::time::Duration;
 
-use super::{Bystanders, connect, connect_with, native};
+use serde_json::{Map, Value, json};
+
+use super::{Bystanders, connect, connect_with, native, open};
 
 #[test]
 fn one_command_over_the_rate_is_told_when_to_come_back_and_comes_back() {
@@ -21,8 +23,8 @@ fn one_command_over_the_rate_is_told_when_to_come_back_and_comes_back() {
     assert_eq!((&refusal["code"], &refusal["retry"]), (&json!("limit"), &json!(true)));
     let retry_after_ms = refusal["retry_after_ms"].as_u64().unwrap();
     assert!((1..=100).contains(&retry_after_ms), "{refusal}");
-    // Keeps to what it was told: nothing else brings it through.
-    std::thread::sleep(std::time::Duration::from_millis(retry_after_ms + 1));
+    // Keeps to what it was told, and is told nothing else.
+    assert!(!client.hears_within(Duration::from_millis(retry_after_ms + 1)));
     client.ask("publish", json!({ "channel": "talk:tea", "data": 1 }));
 }
 
@@ -57,4 +59,36 @@ fn who_does_not_listen_is_closed_and_nobody_else_notices() {
     assert!((2..=30).contains(&before.len()), "{} refusals", before.len());
     bystanders.are_not_affected();
     gateway.await_metric("tidegate_connections_closed_total", &[("cause", "rate_limited")], 1.0);
+}
+
+#[test]
+fn what_a_client_says_of_itself_is_taken_to_its_limit_and_no_further() {
+    let gateway = native().set("session.subscriptions", "4096").start();
+    let text = |bytes: usize| "x".repeat(bytes);
+    let channels = |count: usize| (0..count).map(|number| format!("talk:{number}")).collect::<Vec<_>>();
+    let positions = |count: usize| {
+        let position = json!({ "epoch": "a", "offset": 1 });
+        channels(count).into_iter().map(|channel| (channel, position.clone())).collect::<Map<_, _>>()
+    };
+    type Body<'b> = &'b dyn Fn(usize) -> Value;
+    // With its quotes a text has two bytes more.
+    let bodies: [(&str, Body<'_>, usize); 5] = [
+        ("info", &|bytes| json!({ "info": text(bytes - 2) }), 1024),
+        ("client", &|bytes| json!({ "client": { "name": text(bytes) } }), 128),
+        ("client", &|bytes| json!({ "client": { "version": text(bytes) } }), 128),
+        ("subscribe", &|count| json!({ "subscribe": channels(count) }), 4096),
+        ("positions", &|count| json!({ "positions": positions(count) }), 4096),
+    ];
+    for (field, body, most) in bodies {
+        connect_with(&gateway, body(most));
+        let refusal = open(&gateway).refused("connect", body(most + 1));
+        assert_eq!(refusal.code, "bad_request", "{field}");
+        assert!(refusal.message.contains(field), "{field}: {refusal:?}");
+    }
+    // Long enough to be looked at, which is all that nonsense gets; or too long for that.
+    assert_eq!(open(&gateway).refused("connect", json!({ "token": text(16 << 10) })).code, "unauthorized");
+    assert_eq!(
+        open(&gateway).refused("connect", json!({ "token": text((16 << 10) + 1) })).code,
+        "bad_request"
+    );
 }

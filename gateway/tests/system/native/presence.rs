@@ -30,7 +30,7 @@ fn presence_names_every_session_that_is_subscribed() {
 fn what_a_token_says_of_its_user_counts_more_than_what_the_client_says() {
     let gateway = native().start();
     let claims = json!({ "sub": "ann", "tidegate": { "info": { "name": "Ann" } } });
-    let body = json!({ "token": token_with(claims), "info": { "name": "Root" }, "subscribe": ["room:tea"] });
+    let body = json!({ "token": token_with(&claims), "info": { "name": "Root" }, "subscribe": ["room:tea"] });
 
     let (mut ann, _) = connect_with(&gateway, body);
 
@@ -119,7 +119,8 @@ fn presence_without_join_and_leave_tells_nobody() {
 
 #[track_caller]
 fn members(client: &mut NativeClient) -> Vec<Value> {
-    client.ask("presence", json!({ "channel": "room:tea" }))["members"].as_array().unwrap().clone()
+    let present = client.ask("presence", json!({ "channel": "room:tea" }));
+    present["members"].as_array().expect("a list of members").clone()
 }
 
 /// The next notice of this session, past those of others such as one's own `join`.

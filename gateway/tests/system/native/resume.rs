@@ -17,7 +17,7 @@ fn who_comes_back_finds_user_rights_and_subscriptions_and_gets_what_it_missed_in
     let claims = json!({ "sub": "ann", "tidegate": { "subscribe": ["claimed:*"] } });
     let (mut ann, told) = connect_with(
         &gateway,
-        json!({ "token": token_with(claims), "subscribe": ["talk:tea", "log:tea", "claimed:tea"] }),
+        json!({ "token": token_with(&claims), "subscribe": ["talk:tea", "log:tea", "claimed:tea"] }),
     );
     ann.ask("unsubscribe", json!({ "channel": "claimed:tea" }));
     let mut other = connect(&gateway);
@@ -181,7 +181,8 @@ fn of_many_who_take_a_session_over_at_the_same_time_one_has_it() {
 #[test]
 fn closing_with_1000_or_1001_ends_the_session_and_any_other_ending_keeps_it() {
     let gateway = native().start();
-    let endings: [(&str, fn(NativeClient), bool); 7] = [
+    type End = fn(NativeClient);
+    let endings: [(&str, End, bool); 7] = [
         ("1000", |client| client.close(CloseCode::NORMAL), false),
         ("1001", |client| client.close(CloseCode::new(1001)), false),
         ("4000", |client| client.close(CloseCode::new(4000)), true),

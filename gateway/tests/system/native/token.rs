@@ -14,6 +14,9 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
+/// Why nothing here fails.
+const MADE: &str = "a sound key pair, and random numbers to make it";
+
 /// A key, and the algorithm it signs with.
 pub(crate) struct Signer {
     algorithm: &'static str,
@@ -34,12 +37,12 @@ impl Signer {
 
     /// A fresh key pair for one of the algorithms that have a public key.
     pub(crate) fn pair(algorithm: &'static str) -> Self {
-        let ecdsa = |curve| Key::Ecdsa(Box::new(EcdsaKeyPair::generate(curve).unwrap()));
+        let ecdsa = |curve| Key::Ecdsa(Box::new(EcdsaKeyPair::generate(curve).expect(MADE)));
         let key = match algorithm {
             "ES256" => ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING),
             "ES384" => ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING),
-            "EdDSA" => Key::Ed25519(Ed25519KeyPair::generate().unwrap()),
-            _ => Key::Rsa(Arc::new(RsaKeyPair::generate(KeySize::Rsa2048).unwrap())),
+            "EdDSA" => Key::Ed25519(Ed25519KeyPair::generate().expect(MADE)),
+            _ => Key::Rsa(Arc::new(RsaKeyPair::generate(KeySize::Rsa2048).expect(MADE))),
         };
         Self { algorithm, key }
     }
@@ -89,9 +92,9 @@ impl Signer {
     pub(crate) fn public_pem(&self) -> String {
         let der: PublicKeyX509Der<'_> = match &self.key {
             Key::Secret(_) => panic!("a secret has no public key"),
-            Key::Rsa(pair) => pair.public_key().as_der().unwrap(),
-            Key::Ecdsa(pair) => pair.public_key().as_der().unwrap(),
-            Key::Ed25519(pair) => pair.public_key().as_der().unwrap(),
+            Key::Rsa(pair) => pair.public_key().as_der().expect(MADE),
+            Key::Ecdsa(pair) => pair.public_key().as_der().expect(MADE),
+            Key::Ed25519(pair) => pair.public_key().as_der().expect(MADE),
         };
         format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der.as_ref()))
     }
@@ -116,10 +119,10 @@ impl Signer {
                     _ => &signature::RSA_PKCS1_SHA256,
                 };
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(encoding, &SystemRandom::new(), message, &mut signature).unwrap();
+                pair.sign(encoding, &SystemRandom::new(), message, &mut signature).expect(MADE);
                 signature
             }
-            Key::Ecdsa(pair) => pair.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec(),
+            Key::Ecdsa(pair) => pair.sign(&SystemRandom::new(), message).expect(MADE).as_ref().to_vec(),
             Key::Ed25519(pair) => pair.sign(message).as_ref().to_vec(),
         }
     }
