@@ -18,14 +18,14 @@ mod record;
 mod sweep;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use fred::types::{Key, Value};
 use futures_util::future::{join, join_all, join3};
 use tidegate_protocol::id::{NodeName, SessionId};
-use tidegate_protocol::time::{Millis, whole_ms};
 
 use crate::answer::{Answer, Part, Reason, Unavailable};
+use crate::clock::Clock;
 use crate::directory::{Directory, Lease, NodeRecord, Registered, Registration, Route, Target};
 use crate::fence::Fence;
 use crate::memory::count::Counter;
@@ -63,6 +63,7 @@ pub struct DirectoryStats {
 struct Shared {
     client: RedisClient,
     config: DirectoryConfig,
+    clock: Clock,
     leases: Leases,
     dropped: Counter,
     unleased: Counter,
@@ -75,12 +76,13 @@ impl Default for DirectoryConfig {
 }
 
 impl RedisDirectory {
-    /// The directory that the server holds, seen from one node.
-    pub fn new(client: RedisClient, config: DirectoryConfig) -> Self {
+    /// The directory that the server holds, seen from one node. `clock` shows Unix time, about as the other nodes' do.
+    pub fn new(client: RedisClient, config: DirectoryConfig, clock: Clock) -> Self {
         let leases = Leases::new(client.clone(), &LEASES, config.nodes_max);
         Self(Arc::new(Shared {
             client,
             config,
+            clock,
             leases,
             dropped: Counter::default(),
             unleased: Counter::default(),
@@ -171,7 +173,7 @@ impl Shared {
             if held.user.is_empty() {
                 return Ok(());
             }
-            let args = Args::new().number(now().count()).bytes(&entry.encode());
+            let args = Args::new().number(self.clock.now().count()).bytes(&entry.encode());
             self.client.call(&ADD_TO_USER, vec![self.user_key(&held.user)], args, done).await
         };
         let args = Args::new().bytes(&entry.encode());
@@ -214,7 +216,9 @@ impl Shared {
                     }
                     // Of a dead node: goes with the rest of what that left.
                     Some(_) => {}
-                    None if now().since(*registered_at) > GRACE => settled = settled.bytes(&entry.encode()),
+                    None if self.clock.now().since(*registered_at) > GRACE => {
+                        settled = settled.bytes(&entry.encode())
+                    }
                     None => {}
                 }
             }
@@ -274,10 +278,6 @@ fn held(value: Value) -> Option<Option<Held>> {
 
 fn done(value: Value) -> Option<()> {
     number(&value).map(drop)
-}
-
-fn now() -> Millis {
-    Millis::new(whole_ms(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()))
 }
 
 fn faulty() -> Unavailable {

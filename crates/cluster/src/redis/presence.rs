@@ -90,14 +90,14 @@ impl Default for PresenceConfig {
 }
 
 impl RedisPresence {
-    /// The members that the server holds, seen from one node.
-    pub fn new(client: RedisClient, config: PresenceConfig) -> Self {
+    /// The members that the server holds, seen from one node. `clock` runs with real time.
+    pub fn new(client: RedisClient, config: PresenceConfig, clock: Clock) -> Self {
         let leases = Leases::new(client.clone(), &LEASES, config.nodes_max);
         Self(Arc::new(Shared {
             client,
             config,
             leases,
-            clock: Clock::system(),
+            clock,
             reaped: Counter::default(),
             refused: Counter::default(),
             unleased: Counter::default(),

@@ -15,12 +15,13 @@ mod revoked;
 mod write;
 
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tidegate_protocol::id::{NodeName, SessionId};
 use tidegate_protocol::time::Millis;
 
 use crate::answer::Answer;
+use crate::clock::Clock;
 use crate::fence::Fence;
 use crate::memory::count::Counter;
 use crate::sessions::{
@@ -66,12 +67,13 @@ pub struct SessionsStats {
 struct Shared {
     client: RedisClient,
     config: SessionsConfig,
+    clock: Clock,
     /// Marks what this process owns: fences can be given out again by a server that was set back, this cannot.
     owner: [u8; 8],
     /// The node whose sessions these are. Known from the first of them.
     home: OnceLock<NodeName>,
     /// When that node was put on the list of those that have an index.
-    listed_at: Mutex<Option<Instant>>,
+    listed_at: Mutex<Option<Millis>>,
     /// How far the walk over that node's index has come.
     walked_to: Mutex<Option<SessionId>>,
     /// Until when somebody is revoked, as far as this node has seen: Unix ms.
@@ -96,11 +98,12 @@ impl Default for SessionsConfig {
 }
 
 impl RedisSessions {
-    /// The sessions that the server holds, seen from one node.
-    pub fn new(client: RedisClient, config: SessionsConfig) -> Self {
+    /// The sessions that the server holds, seen from one node. `clock` shows Unix time, about as the other nodes' do.
+    pub fn new(client: RedisClient, config: SessionsConfig, clock: Clock) -> Self {
         Self(Arc::new(Shared {
             client,
             config,
+            clock,
             owner: random().to_be_bytes(),
             home: OnceLock::new(),
             listed_at: Mutex::default(),

@@ -1,7 +1,11 @@
 //! The traits of this crate over real servers, which are child processes of these tests.
 
+mod nats_bus;
+mod nats_ends;
+mod nats_faults;
 mod redis_budget;
 mod redis_directory;
+mod redis_faults;
 mod redis_history;
 mod redis_presence;
 mod redis_sessions;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tidegate_cluster::clock::Clock;
 use tidegate_cluster::redis::{DirectoryConfig, RedisClient, RedisDirectory};
 use tidegate_cluster::{Directory, contract};
 use tidegate_testkit::RedisServer;
@@ -15,5 +16,5 @@ async fn the_contract_holds_on_one_server() {
 }
 
 fn make(client: RedisClient) -> Arc<dyn Directory> {
-    Arc::new(RedisDirectory::new(client, DirectoryConfig::default()))
+    Arc::new(RedisDirectory::new(client, DirectoryConfig::default(), Clock::system()))
 }

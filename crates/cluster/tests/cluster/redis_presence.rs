@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tidegate_cluster::clock::Clock;
 use tidegate_cluster::redis::{PresenceConfig, RedisClient, RedisPresence};
 use tidegate_cluster::{Presence, contract};
 use tidegate_testkit::RedisServer;
@@ -15,5 +16,5 @@ async fn the_contract_holds_on_one_server() {
 }
 
 fn make(client: RedisClient) -> Arc<dyn Presence> {
-    Arc::new(RedisPresence::new(client, PresenceConfig::default()))
+    Arc::new(RedisPresence::new(client, PresenceConfig::default(), Clock::system()))
 }

@@ -10,12 +10,11 @@
 //! taken out, and those that it holds are put in again, should they be missing.
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use fred::types::{Key, Value};
 use futures_util::future::{join, join_all, join3};
 use tidegate_protocol::id::{ID_BYTES, NodeName, SessionId};
-use tidegate_protocol::time::whole_ms;
 
 use crate::answer::Unavailable;
 use crate::fence::Fence;
@@ -180,7 +179,7 @@ impl Shared {
 
     /// Says that a node has an index, and lets that index live on: longer than any record in it.
     async fn list_node(&self, node: &NodeName, ttl: Duration) -> Result<(), Unavailable> {
-        let now = whole_ms(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+        let now = self.clock.now().count();
         let args = Args::new().number(now).text(node.as_str());
         let listed = self.client.call(&ZADD, vec![self.nodes_key()], args, done);
         let index = vec![self.node_index_key(node.as_str())];
@@ -194,10 +193,11 @@ impl Shared {
 
     /// Whether this node said so last a while ago.
     fn is_listing_due(&self) -> bool {
+        let now = self.clock.now();
         let mut listed_at = lock(&self.listed_at);
-        let is_due = listed_at.is_none_or(|at| at.elapsed() >= LISTED_EVERY);
+        let is_due = listed_at.is_none_or(|at| now.since(at) >= LISTED_EVERY);
         if is_due {
-            *listed_at = Some(Instant::now());
+            *listed_at = Some(now);
         }
         is_due
     }

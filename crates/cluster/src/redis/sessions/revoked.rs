@@ -4,12 +4,10 @@
 //! and ends last, so who does not find it need not look any further. Who has seen it once goes on looking until the time
 //! it named, should it have been lost.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use fred::types::{Key, Value};
 use futures_util::future::join3;
 use tidegate_protocol::id::SessionId;
-use tidegate_protocol::time::{Millis, whole_ms};
+use tidegate_protocol::time::Millis;
 
 use crate::answer::Unavailable;
 use crate::memory::shards::lock;
@@ -64,10 +62,7 @@ impl Shared {
                 self.note_somebody(until);
                 true
             }
-            Ok(None) => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                *lock(&self.revoked_until) > Millis::new(whole_ms(now))
-            }
+            Ok(None) => *lock(&self.revoked_until) > self.clock.now(),
             Err(_) => true,
         }
     }
