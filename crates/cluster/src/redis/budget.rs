@@ -14,6 +14,7 @@ use std::time::Duration;
 use tidegate_protocol::id::NodeName;
 use tidegate_protocol::time::whole_ms;
 use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::timeout;
 
 use crate::answer::{Answer, Part, ready};
 use crate::budget::{Budget, Granted, Rate, Tally};
@@ -39,6 +40,8 @@ pub struct BudgetConfig {
     /// How long a node may keep tokens that it took from the others and did not need yet, and how much of the rate it
     /// takes at a time: what comes in while that time passes, divided by the nodes.
     pub held_for: Duration,
+    /// How long the server is waited for before a node goes by its share: a client at the door waits as long.
+    pub patience: Duration,
 }
 
 /// What a [`RedisBudget`] has done.
@@ -78,7 +81,7 @@ struct Bucket {
 
 impl Default for BudgetConfig {
     fn default() -> Self {
-        Self { nodes_max: 1_000, held_for: Duration::from_millis(100) }
+        Self { nodes_max: 1_000, held_for: Duration::from_millis(100), patience: Duration::from_millis(250) }
     }
 }
 
@@ -168,13 +171,13 @@ impl Shared {
         }
         let ask = lock(&bucket.allowance).ask(rate, amount, self.slice(rate), self.clock.now());
         self.asked.add(1);
-        let answer = self.take_from_all(name, rate, ask).await;
+        let answer = timeout(self.config.patience, self.take_from_all(name, rate, ask)).await;
         let now = self.clock.now();
         let mut allowance = lock(&bucket.allowance);
         let granted = match answer {
-            Ok(Ok(tokens)) => allowance.add(amount, tokens, self.config.held_for, now),
-            Ok(Err(after)) => allowance.refuse(amount, after, now),
-            Err(_) => {
+            Ok(Ok(Ok(tokens))) => allowance.add(amount, tokens, self.config.held_for, now),
+            Ok(Ok(Err(after))) => allowance.refuse(amount, after, now),
+            Ok(Err(_)) | Err(_) => {
                 self.by_share.add(1);
                 allowance.go_by_share(rate, amount, self.nodes(), now)
             }

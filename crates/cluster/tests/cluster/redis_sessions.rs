@@ -13,7 +13,7 @@ use tidegate_cluster::{Fence, SessionStore, contract};
 use tidegate_protocol::channel::ChannelName;
 use tidegate_protocol::id::{NodeName, ResumeSecret, SessionId};
 use tidegate_protocol::time::Millis;
-use tidegate_testkit::RedisServer;
+use tidegate_testkit::{RedisCluster, RedisServer};
 
 use crate::redis_stores::{Stores, config, connect};
 
@@ -21,6 +21,12 @@ use crate::redis_stores::{Stores, config, connect};
 async fn the_contract_holds_on_one_server() {
     let server = RedisServer::start();
     contract::sessions::check(&Stores::new(config(&server.url()), make)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_contract_holds_on_a_cluster() {
+    let cluster = RedisCluster::three_masters();
+    contract::sessions::check(&Stores::new(config(&cluster.url()), make)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

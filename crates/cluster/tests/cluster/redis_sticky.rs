@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidegate_cluster::redis::{RedisClient, RedisStickyRoutes};
 use tidegate_cluster::{StickyRoutes, contract};
-use tidegate_testkit::RedisServer;
+use tidegate_testkit::{RedisCluster, RedisServer};
 
 use crate::redis_stores::{Stores, config};
 
@@ -12,6 +12,12 @@ use crate::redis_stores::{Stores, config};
 async fn the_contract_holds_on_one_server() {
     let server = RedisServer::start();
     contract::sticky::check(&Stores::new(config(&server.url()), make)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_contract_holds_on_a_cluster() {
+    let cluster = RedisCluster::three_masters();
+    contract::sticky::check(&Stores::new(config(&cluster.url()), make)).await;
 }
 
 fn make(client: RedisClient) -> Arc<dyn StickyRoutes> {
