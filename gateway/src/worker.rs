@@ -15,6 +15,7 @@ pub(crate) mod native;
 pub(crate) mod perform;
 pub(crate) mod publish;
 pub(crate) mod snapshot;
+pub(crate) mod subscribe;
 pub(crate) mod timers;
 pub(crate) mod wheel;
 

@@ -179,7 +179,7 @@ impl CloseCause {
             }
             Self::SlowConsumer => row("slow_consumer", 4050, 1008, "reads too slowly", BackOff, Info),
             Self::Overloaded => {
-                row("overloaded", 4051, 1013, "out of buffers, come back later", BackOff, Warn)
+                row("overloaded", 4051, 1013, "overloaded, come back later", BackOff, Warn)
             }
             Self::Internal => row("internal", 4052, 1013, "our fault, come back later", BackOff, Warn),
             Self::Unavailable => {

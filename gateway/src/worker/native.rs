@@ -35,8 +35,8 @@ pub(crate) enum Answer {
     Authenticated(Result<Arc<Grants>, ErrorBody>),
     Opened(Result<Opening, ErrorBody>),
     /// The hook agreed that the client subscribes, or did not.
-    MaySubscribe(super::perform::Wanted, Result<(), ErrorBody>),
-    Subscribed(super::perform::Wanted, Result<Subscribed, ErrorBody>),
+    MaySubscribe(super::subscribe::Wanted, Result<(), ErrorBody>),
+    Subscribed(super::subscribe::Wanted, Result<Subscribed, ErrorBody>),
     Replied(ReplyTo, super::perform::Replied),
     Refreshed(ReplyTo, Result<Arc<Grants>, ErrorBody>),
 }

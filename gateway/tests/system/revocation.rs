@@ -15,7 +15,7 @@ fn gateway() -> Builder {
 
 /// How many sessions were reached.
 #[track_caller]
-fn disconnect(gateway: &Gateway, body: Value) -> u64 {
+fn disconnect(gateway: &Gateway, body: &Value) -> u64 {
     let authorization = format!("Bearer {KEY}");
     let headers = [("authorization", &*authorization), ("content-type", "application/json")];
     let answer = gateway.api_call("POST", "/v1/disconnect", &headers, &body.to_string());
@@ -45,7 +45,7 @@ fn who_is_disconnected_is_told_and_may_come_back() {
     let ((mut phone, session), (mut laptop, _)) = (connect(&gateway, &ann), connect(&gateway, &ann));
     let (mut bob, _) = connect(&gateway, &json!({ "sub": "bob" }));
 
-    assert_eq!(disconnect(&gateway, json!({ "user": "ann" })), 2);
+    assert_eq!(disconnect(&gateway, &json!({ "user": "ann" })), 2);
 
     assert_eq!([phone.expect_closing(), laptop.expect_closing()], [4505, 4505]);
     bob.settle();
@@ -65,7 +65,7 @@ fn the_app_may_choose_code_and_reason() {
     let (mut client, session) = connect(&gateway, &json!({ "sub": "ann" }));
 
     let body = json!({ "session": session["session"], "code": 4200, "reason": "moved" });
-    assert_eq!(disconnect(&gateway, body), 1);
+    assert_eq!(disconnect(&gateway, &body), 1);
 
     let (_, closing) = client.read_to_closing();
     assert_eq!((&closing["code"], &closing["reconnect"]), (&json!(4200), &json!(true)));
@@ -79,7 +79,7 @@ fn a_revoked_user_is_closed_everywhere_and_stays_out_with_any_token_or_session()
     laptop.cut();
     gateway.await_metric("tidegate_store_entries", &[("kind", "session_detached")], 1.0);
 
-    assert_eq!(disconnect(&gateway, json!({ "user": "ann", "revoke": true })), 2);
+    assert_eq!(disconnect(&gateway, &json!({ "user": "ann", "revoke": true })), 2);
 
     assert_eq!(phone.expect_closing(), 4504);
     stays_out(&gateway, json!({ "token": token_with(&json!({ "sub": "ann", "jti": "another" })) }));
@@ -100,7 +100,7 @@ fn a_revoked_session_cannot_be_resumed_and_its_user_may_begin_another() {
     let (mut client, session) = connect(&gateway, &ann);
     let (mut other, _) = connect(&gateway, &ann);
 
-    assert_eq!(disconnect(&gateway, json!({ "session": session["session"], "revoke": true })), 1);
+    assert_eq!(disconnect(&gateway, &json!({ "session": session["session"], "revoke": true })), 1);
 
     assert_eq!(client.expect_closing(), 4504);
     other.settle();
@@ -113,7 +113,7 @@ fn a_revoked_token_closes_those_that_showed_it_and_the_user_may_show_another() {
     let (bad, good) = (json!({ "sub": "ann", "jti": "t-1" }), json!({ "sub": "ann", "jti": "t-2" }));
     let ((mut first, session), (mut second, _)) = (connect(&gateway, &bad), connect(&gateway, &good));
 
-    assert_eq!(disconnect(&gateway, json!({ "token_id": "t-1", "revoke": true })), 1);
+    assert_eq!(disconnect(&gateway, &json!({ "token_id": "t-1", "revoke": true })), 1);
 
     assert_eq!(first.expect_closing(), 4504);
     second.settle();
@@ -132,7 +132,7 @@ fn a_revoked_token_closes_those_that_showed_it_and_the_user_may_show_another() {
 fn a_token_that_is_revoked_cannot_be_shown_within_a_session_either() {
     let gateway = gateway().start();
     let (mut client, _) = connect(&gateway, &json!({ "sub": "ann", "jti": "t-1" }));
-    disconnect(&gateway, json!({ "token_id": "t-2", "revoke": true }));
+    disconnect(&gateway, &json!({ "token_id": "t-2", "revoke": true }));
 
     let refusal =
         client.refused("refresh", json!({ "token": token_with(&json!({ "sub": "ann", "jti": "t-2" })) }));
@@ -140,7 +140,7 @@ fn a_token_that_is_revoked_cannot_be_shown_within_a_session_either() {
     client.ask("refresh", json!({ "token": token_with(&json!({ "sub": "ann", "jti": "t-3" })) }));
 
     // What it showed last is what it is known by.
-    assert_eq!(disconnect(&gateway, json!({ "token_id": "t-3", "revoke": true })), 1);
+    assert_eq!(disconnect(&gateway, &json!({ "token_id": "t-3", "revoke": true })), 1);
     assert_eq!(client.expect_closing(), 4504);
 }
 
@@ -153,7 +153,7 @@ fn a_session_that_came_back_is_closed_with_the_token_it_began_with() {
     let (mut back, told) = resume(&gateway, &session);
     assert_eq!(told["resumed"], true);
 
-    assert_eq!(disconnect(&gateway, json!({ "token_id": "t-1", "revoke": true })), 1);
+    assert_eq!(disconnect(&gateway, &json!({ "token_id": "t-1", "revoke": true })), 1);
 
     assert_eq!(back.expect_closing(), 4504);
 }
