@@ -14,7 +14,7 @@
 //! node at another server may still be missed, as may those on their way when a connection breaks. Whoever needs all has
 //! offsets and a history.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -24,6 +24,7 @@ use tidegate_protocol::channel::Channel;
 use tidegate_protocol::id::NodeName;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 use crate::answer::{Answer, Part, Reason, Unavailable, ready};
 use crate::bus::{Bus, Receiver};
@@ -49,7 +50,8 @@ pub use config::{ConfigError, Credentials, NatsConfig, Servers};
 pub use stats::NatsStats;
 pub use subject::{Prefix, PrefixError};
 
-/// One node's end of a bus over NATS. Dropped, it has left: nothing is received afterwards.
+/// One node's end of a bus over NATS. Dropped, it has left: nothing is received afterwards, and what has not been
+/// [flushed](Self::flush) may not be sent.
 #[derive(Debug)]
 pub struct NatsBus {
     shared: Arc<Shared>,
@@ -76,7 +78,9 @@ struct Shared {
     interest: Interest<Tap>,
     sink: Arc<Sink>,
     counts: Arc<Counts>,
-    /// Someone subscribes.
+    /// Number of the newest mark that was sent.
+    marked: AtomicU64,
+    /// Someone subscribes, or flushes.
     asked: Notify,
     /// Something happened to the connection.
     changed: Notify,
@@ -118,6 +122,22 @@ impl NatsBus {
         let link = tokio::spawn(link::run(Arc::clone(&shared), client.clone(), node.clone()));
         let pump = tokio::spawn(pump::run(Arc::clone(&shared), client));
         Ok(Self { shared, tasks: [link.abort_handle(), pump.abort_handle()] })
+    }
+
+    /// Waits until the server has everything that was answered as on its way. Called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::TimedOut`], when the server does not say so in time.
+    pub async fn flush(&self) -> Result<(), Unavailable> {
+        let shared = &*self.shared;
+        let mut marks = shared.sink.marks();
+        let next = shared.marked.load(Ordering::Acquire) + 1;
+        shared.asked.notify_one();
+        match timeout(shared.config.timeout, marks.wait_for(|newest| *newest >= next)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(TIMED_OUT),
+        }
     }
 
     /// How the connection is doing, from now on.
@@ -220,6 +240,7 @@ impl Shared {
             interest: Interest::new(config.channels_max, config.linger),
             sink: Arc::new(Sink::new(receiver, Arc::clone(&counts))),
             counts,
+            marked: AtomicU64::new(0),
             asked: Notify::new(),
             changed: Notify::new(),
             fault: Mutex::default(),

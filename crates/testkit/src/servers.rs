@@ -20,7 +20,7 @@ mod redis;
 pub use chaos::ChaosProxy;
 pub use haproxy::{Haproxy, ProxyProtocol};
 pub use nats::{NatsBuilder, NatsServer};
-pub use redis::{RedisBuilder, RedisServer};
+pub use redis::{RedisBuilder, RedisCluster, RedisServer, Sentinel};
 
 /// A child process with what it printed. Dropping it kills it.
 pub(crate) struct Process {
@@ -51,6 +51,22 @@ impl Process {
     pub(crate) fn signal(&self, signal: Signal) {
         rustix::process::kill_process(Pid::from_child(&self.child), signal)
             .expect("the process is our child and has not been waited for");
+    }
+
+    /// Stops it (SIGSTOP), and waits until each of its threads stands still.
+    #[track_caller]
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let threads = format!("/proc/{}/task", self.child.id());
+        crate::until(&format!("{} to stand still", self.name), || {
+            let mut threads = std::fs::read_dir(&threads).expect("the process is there");
+            let stands_still = |thread: std::fs::DirEntry| {
+                // The state follows the name, which is in brackets. A thread that has ended stands still too.
+                let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+                stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+            };
+            threads.all(|thread| thread.is_ok_and(stands_still)).then_some(())
+        });
     }
 
     /// Everything it printed so far.

@@ -34,7 +34,7 @@ const MARKS_MISSED_MAX: u32 = 2;
 pub(super) async fn run(shared: Arc<Shared>, client: Client, node: NodeName) {
     let marks = shared.sink.marks();
     let inbox = client.new_inbox().into();
-    let mut link = Link { shared, client, marks, inbox, own: Vec::new(), sent: 0, connects: 0, missed: 0 };
+    let mut link = Link { shared, client, marks, inbox, own: Vec::new(), connects: 0, missed: 0 };
     link.open_own(&node).await;
     loop {
         link.shared.interest.leave_due(Instant::now());
@@ -59,8 +59,6 @@ struct Link {
     inbox: Subject,
     /// Subjects of the node itself.
     own: Vec<Arc<Tap>>,
-    /// Number of the newest mark.
-    sent: u64,
     /// Connections made until the bus last came up.
     connects: u64,
     /// Marks in a row that did not come back in time.
@@ -118,8 +116,7 @@ impl Link {
         loop {
             let connects = self.connects_so_far();
             let sent_at = Instant::now();
-            self.sent += 1;
-            let number = self.sent;
+            let number = 1 + self.shared.marked.fetch_add(1, Ordering::AcqRel);
             let bytes = number.to_be_bytes().to_vec().into();
             self.client.publish(self.inbox.clone(), bytes).await.map_err(|_| Lost)?;
             let is_back = self.wait_for(number, connects).await?;

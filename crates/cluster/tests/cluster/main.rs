@@ -1,12 +1,15 @@
 //! The traits of this crate over real servers, which are child processes of these tests.
 
+mod nats_access;
 mod nats_bus;
 mod nats_ends;
 mod nats_faults;
 mod redis_budget;
 mod redis_directory;
-mod redis_faults;
+
+mod redis_cost;
 mod redis_history;
+mod redis_history_faults;
 mod redis_presence;
 mod redis_sessions;
 mod redis_sticky;

@@ -83,8 +83,9 @@ impl NatsServer {
     }
 
     /// Stops it in its tracks (SIGSTOP): connections stay, nothing moves.
+    #[track_caller]
     pub fn freeze(&self) {
-        self.process.as_ref().expect("it runs").signal(Signal::STOP);
+        self.process.as_ref().expect("it runs").freeze();
     }
 
     /// Lets it go on after [`freeze`](Self::freeze).
