@@ -25,7 +25,10 @@ pub use http_server::HttpServer;
 pub use limits::raise_descriptor_limit;
 pub use metrics::Metrics;
 pub use native::{Inflate, NativeClient, Refusal};
-pub use servers::{ChaosProxy, Haproxy, NatsBuilder, NatsServer, ProxyProtocol, RedisBuilder, RedisServer};
+pub use servers::{
+    ChaosProxy, Haproxy, NatsBuilder, NatsServer, ProxyProtocol, RedisBuilder, RedisCluster, RedisServer,
+    Sentinel,
+};
 pub use tls::Certificate;
 pub use wait::until;
 

@@ -3,8 +3,9 @@
 //! The binaries are the system's: `scripts/setup servers` installs them. Unlike clients and gateways, servers are also
 //! what tests break on purpose: killed, frozen, flushed, cut off.
 
-use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
 use std::net::TcpListener;
+use std::ops::Range;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
@@ -117,22 +118,30 @@ impl Drop for Process {
     }
 }
 
-/// A port of 127.0.0.1 that nobody uses, and that no other call in this process gets.
+/// A port of 127.0.0.1 that nobody uses, and that no other call in this process gets. So is the one
+/// [`CLUSTER_BUS_OFFSET`] above it.
 ///
-/// Servers that choose their port themselves tell it in their logs; these do not. Somebody else may take it before the
-/// server does: whoever starts one waits until it answers, and tries another port if it ended instead.
+/// Servers that choose their port themselves tell it in their logs; these do not. Ports of outgoing connections lie
+/// above all of these, so only another server could take one before the caller's does.
 pub(crate) fn free_port() -> u16 {
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
-    loop {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("there are free ports");
-        let port = listener.local_addr().expect("it is bound").port();
-        // A cluster's bus listens 10,000 above.
-        if port <= u16::MAX - CLUSTER_BUS_OFFSET && given.insert(port) {
-            return port;
+    static NEXT: Mutex<Option<u16>> = Mutex::new(None);
+    let mut next = NEXT.lock().unwrap_or_else(PoisonError::into_inner);
+    // Processes that run side by side begin at different places.
+    let first = RandomState::new().hash_one(std::process::id()) % u64::from(PORTS.end - PORTS.start);
+    let mut port = next.unwrap_or(PORTS.start + u16::try_from(first).expect("it is below a count of ports"));
+    let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    for _ in PORTS {
+        let candidate = port;
+        port = if port + 1 == PORTS.end { PORTS.start } else { port + 1 };
+        if is_free(candidate) && is_free(candidate + CLUSTER_BUS_OFFSET) {
+            *next = Some(port);
+            return candidate;
         }
     }
+    panic!("none of the ports {PORTS:?} is free");
 }
 
+/// With their cluster bus below 32768, where Linux begins with the ports of outgoing connections.
+const PORTS: Range<u16> = 12_000..22_000;
 /// How far above its port a Redis of a cluster talks to the others.
-pub(crate) const CLUSTER_BUS_OFFSET: u16 = 10_000;
+const CLUSTER_BUS_OFFSET: u16 = 10_000;

@@ -5,12 +5,13 @@ mod nats_bus;
 mod nats_ends;
 mod nats_faults;
 mod redis_budget;
-mod redis_directory;
-
 mod redis_cost;
+mod redis_directory;
 mod redis_history;
 mod redis_history_faults;
 mod redis_presence;
 mod redis_sessions;
 mod redis_sticky;
+mod redis_store_cost;
+mod redis_store_faults;
 mod redis_stores;

@@ -1,9 +1,7 @@
-//! One Redis server.
+//! One Redis server, and several that belong together.
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
@@ -11,9 +9,18 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::tls::Certificate;
-use crate::{DEADLINE, until};
+use crate::until;
 
 use super::{Process, free_port};
+
+use self::ask::{ask, over_socket};
+
+mod ask;
+mod cluster;
+mod sentinel;
+
+pub use cluster::RedisCluster;
+pub use sentinel::Sentinel;
 
 /// How a server is to be started.
 pub struct RedisBuilder {
@@ -73,7 +80,7 @@ impl RedisServer {
         self.folder.path()
     }
 
-    /// Sends one command, and gives the answer as `redis-cli` would print it: lines, one for each element.
+    /// Sends one command, and gives the answer as its elements in order, those of inner lists as well.
     ///
     /// # Panics
     ///
@@ -83,13 +90,20 @@ impl RedisServer {
         self.try_command(words).unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
 
-    /// How often it has carried out each command, by name, as `evalsha` or `xadd`.
+    /// One field of a section of `INFO`; empty where there is none.
+    #[track_caller]
+    pub fn info(&self, section: &str, field: &str) -> String {
+        let info = self.command(&["INFO", section]).join("\n");
+        let value = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        value.unwrap_or_default().trim_end().to_owned()
+    }
+
+    /// How often it has carried out a command, as `evalsha` or `xadd`.
     #[track_caller]
     pub fn calls(&self, command: &str) -> u64 {
-        let statistics = self.command(&["INFO", "commandstats"]).join("\n");
-        let prefix = format!("cmdstat_{command}:calls=");
-        let counted = statistics.lines().find_map(|line| line.strip_prefix(&prefix)?.split(',').next());
-        counted.map_or(0, |count| count.parse().expect("it is a number"))
+        let counted = self.info("commandstats", &format!("cmdstat_{command}"));
+        let calls = counted.strip_prefix("calls=").and_then(|rest| rest.split(',').next());
+        calls.map_or(0, |count| count.parse().expect("it is a number"))
     }
 
     /// Ends it with SIGTERM, so that it writes what it is told to keep, and starts it again on the same port.
@@ -121,13 +135,20 @@ impl RedisServer {
         self.process.signal(Signal::CONT);
     }
 
-    /// Waits until a replica has connected and copied what its master has.
+    /// Waits until a replica follows, and has all that was written so far.
     #[track_caller]
-    pub fn await_replication(&self) {
+    pub fn await_replica(&self) {
         until("the replica to be in step", || {
-            let replication = self.command(&["INFO", "replication"]).join("\n");
-            replication.contains("master_link_status:up").then_some(())
+            let written = self.info("replication", "master_repl_offset");
+            let copied = format!("state=online,offset={written},");
+            self.info("replication", "slave0").contains(&copied).then_some(())
         });
+    }
+
+    /// Makes a replica a master, with what it has copied so far.
+    #[track_caller]
+    pub fn promote(&self) {
+        self.command(&["REPLICAOF", "NO", "ONE"]);
     }
 
     #[track_caller]
@@ -139,25 +160,7 @@ impl RedisServer {
     }
 
     fn try_command(&self, words: &[&str]) -> Result<Vec<String>, String> {
-        // Over TLS there would have to be a client; the plain port is open as well, and nobody is told.
-        let port = match self.tls {
-            true => self.port + PLAIN_OFFSET,
-            false => self.port,
-        };
-        let mut connection = TcpStream::connect(("127.0.0.1", port)).map_err(|error| error.to_string())?;
-        connection.set_read_timeout(Some(DEADLINE)).expect("the deadline is not zero");
-        let mut request = String::new();
-        if let Some((name, password)) = &self.user {
-            request.push_str(&encode(&["AUTH", name, password]));
-        }
-        request.push_str(&encode(words));
-        connection.write_all(request.as_bytes()).map_err(|error| error.to_string())?;
-
-        let mut replies = BufReader::new(connection);
-        if self.user.is_some() {
-            decode(&mut replies)?;
-        }
-        decode(&mut replies)
+        ask(over_socket(&self.folder.path().join(SOCKET_FILE))?, self.user.as_ref(), words)
     }
 }
 
@@ -210,14 +213,13 @@ impl RedisBuilder {
         let port = free_port();
         let tls = self.certificate.is_some();
         let mut config = String::from(
-            "bind 127.0.0.1\ndaemonize no\nsave \"\"\nenable-debug-command local\nloglevel notice\n",
+            "bind 127.0.0.1\ndaemonize no\nunixsocket redis.sock\nsave \"\"\nenable-debug-command local\nloglevel notice\n",
         );
         let folder = self.folder.path();
         writeln!(config, "dir {}", folder.display()).expect("a string takes whatever is written");
         let ports = match tls {
             true => format!(
-                "port {}\ntls-port {port}\ntls-cert-file cert.pem\ntls-key-file key.pem\ntls-auth-clients no\n",
-                port + PLAIN_OFFSET
+                "port 0\ntls-port {port}\ntls-cert-file cert.pem\ntls-key-file key.pem\ntls-auth-clients no\n"
             ),
             false => format!("port {port}\n"),
         };
@@ -238,39 +240,5 @@ fn start(folder: &Path) -> Process {
     Process::start("redis-server", Command::new("redis-server").arg(CONFIG_FILE).current_dir(folder))
 }
 
-fn encode(words: &[&str]) -> String {
-    let mut request = format!("*{}\r\n", words.len());
-    for word in words {
-        write!(request, "${}\r\n{word}\r\n", word.len()).expect("a string takes whatever is written");
-    }
-    request
-}
-
-/// One reply of RESP2, its elements as lines in order, those of inner lists as well.
-fn decode(replies: &mut impl BufRead) -> Result<Vec<String>, String> {
-    let mut line = String::new();
-    replies.read_line(&mut line).map_err(|error| error.to_string())?;
-    let line = line.trim_end();
-    let (kind, rest) = line.split_at_checked(1).ok_or("the connection ended")?;
-    match kind {
-        "+" | ":" => Ok(vec![rest.to_owned()]),
-        "-" => Err(rest.to_owned()),
-        "$" if rest == "-1" => Ok(vec![String::new()]),
-        "$" => {
-            let length: usize = rest.parse().map_err(|_| format!("no length: {line}"))?;
-            let mut bytes = vec![0; length + 2];
-            replies.read_exact(&mut bytes).map_err(|error| error.to_string())?;
-            Ok(vec![String::from_utf8_lossy(&bytes[..length]).into_owned()])
-        }
-        "*" => {
-            let count: usize = rest.parse().unwrap_or(0);
-            let elements = (0..count).map(|_| decode(replies)).collect::<Result<Vec<_>, _>>()?;
-            Ok(elements.concat())
-        }
-        _ => Err(format!("no reply of RESP2: {line}")),
-    }
-}
-
 const CONFIG_FILE: &str = "redis.conf";
-/// Where a server that speaks TLS listens in the clear, for the test's own questions.
-const PLAIN_OFFSET: u16 = 1;
+const SOCKET_FILE: &str = "redis.sock";
