@@ -33,6 +33,8 @@ pub(crate) struct Hub {
     directory: Arc<Directory>,
     realms: [HashMap<Arc<str>, ChannelIndex>; 2],
     channels: Slab<Channel>,
+    /// Channels that nobody listens to any more, which this turn's publications may still name.
+    deserted: Vec<ChannelIndex>,
     /// Channels with a backlog; each gets a part of a turn, the first one first.
     busy: VecDeque<ChannelIndex>,
     backlog_bytes: usize,
@@ -60,6 +62,7 @@ impl Hub {
             directory,
             realms: Default::default(),
             channels: Slab::new(),
+            deserted: Vec::new(),
             busy: VecDeque::new(),
             backlog_bytes: 0,
             backlog_runs: 0,
@@ -81,7 +84,7 @@ impl Hub {
         let entry = &mut self.channels[membership.channel as usize];
         entry.entry.count_out();
         let moved = entry.remove(membership.position);
-        self.forget_if_empty(membership.channel);
+        self.desert_if_empty(membership.channel);
         moved
     }
 
@@ -106,7 +109,7 @@ impl Hub {
         let entry = &mut self.channels[channel as usize];
         entry.entry.count_out();
         entry.ungate(member);
-        self.forget_if_empty(channel);
+        self.desert_if_empty(channel);
     }
 
     fn find_or_add(&mut self, realm: Realm, name: &str) -> ChannelIndex {
@@ -121,15 +124,28 @@ impl Hub {
         channel
     }
 
-    fn forget_if_empty(&mut self, index: ChannelIndex) {
-        if !self.channels[index as usize].is_empty() {
+    /// What is on its way to nobody is dropped. The channel itself stays until [`Hub::forget_deserted`].
+    fn desert_if_empty(&mut self, index: ChannelIndex) {
+        let channel = &mut self.channels[index as usize];
+        if !channel.is_empty() {
             return;
         }
-        let channel = self.channels.remove(index as usize);
-        self.realms[channel.entry.realm as usize].remove(&channel.entry.name);
+        let (bytes, runs) = channel.drop_backlog();
         self.busy.retain(|&busy| busy != index);
-        self.forget_backlog(channel.backlog_bytes(), channel.backlog_runs());
-        self.directory.leave(&channel.entry, self.worker);
+        self.forget_backlog(bytes, runs);
+        self.deserted.push(index);
+    }
+
+    /// Forgets channels that nobody listens to. Only when no publication waits to be sent out: it would be lost for the
+    /// other workers, or be taken for another channel's that got the index.
+    pub(crate) fn forget_deserted(&mut self) {
+        for index in std::mem::take(&mut self.deserted) {
+            if self.channels.get(index as usize).is_some_and(Channel::is_empty) {
+                let channel = self.channels.remove(index as usize);
+                self.realms[channel.entry.realm as usize].remove(&channel.entry.name);
+                self.directory.leave(&channel.entry, self.worker);
+            }
+        }
     }
 
     pub(crate) fn channel_mut(&mut self, index: ChannelIndex) -> Option<&mut Channel> {
@@ -219,11 +235,27 @@ mod tests {
         assert_eq!(entry.other_workers(0).collect::<Vec<_>>(), [1]);
 
         there.leave(second);
+        there.forget_deserted();
         assert_eq!(entry.other_workers(0).count(), 0);
         assert_eq!(there.find(Realm::Raw, "a"), None);
         here.leave(first);
+        here.forget_deserted();
         assert_eq!(directory.len(), 0);
         assert_eq!(here.len(), 0);
+    }
+
+    #[test]
+    fn a_deserted_channel_keeps_its_index_until_it_is_forgotten_and_may_come_to_life_again() {
+        let mut hub = Hub::new(0, Arc::default());
+        let (a, b) = (hub.join(Realm::Raw, "a", member(1)), hub.join(Realm::Raw, "b", member(1)));
+        hub.leave(a);
+        hub.leave(b);
+        assert_ne!(hub.join(Realm::Raw, "c", member(2)).channel, a.channel);
+        assert_eq!(hub.join(Realm::Raw, "b", member(3)).channel, b.channel);
+
+        hub.forget_deserted();
+
+        assert_eq!((hub.find(Realm::Raw, "a"), hub.find(Realm::Raw, "b")), (None, Some(b.channel)));
     }
 
     #[test]

@@ -145,6 +145,13 @@ impl Channel {
         }
     }
 
+    /// Drops what is under way. The result is how many bytes and runs that were.
+    pub(super) fn drop_backlog(&mut self) -> (usize, usize) {
+        let dropped = (self.backlog_bytes(), self.backlog_runs());
+        self.backlog.clear();
+        dropped
+    }
+
     /// The first run, with its place in the backlog kept for it. Nobody may leave until it is put back.
     pub(super) fn take_first(&mut self) -> Option<Delivery> {
         let first = self.backlog.front_mut()?;

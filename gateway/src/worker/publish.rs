@@ -37,7 +37,7 @@ impl Worker {
             self.drive_lanes();
         }
         if self.published.is_empty() {
-            return;
+            return self.hub.forget_deserted();
         }
         let mut published = std::mem::take(&mut self.published);
         published.seal();
@@ -52,6 +52,7 @@ impl Worker {
         published.clear(SCRATCH_KEPT_BYTES);
         // Nothing publishes while publications are delivered, so what was taken is what is put back.
         self.published = published;
+        self.hub.forget_deserted();
     }
 
     /// Delivers what another worker's clients published.
