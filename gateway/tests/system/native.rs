@@ -148,11 +148,11 @@ fn resume_at(gateway: &Gateway, session: &Value, channel: &str, position: &Value
 
 /// A token that never ends.
 fn token_of(user: &str) -> String {
-    token_with(json!({ "sub": user }))
+    token_with(&json!({ "sub": user }))
 }
 
-pub(super) fn token_with(claims: Value) -> String {
-    Signer::secret("HS256", SECRET).sign(&claims)
+pub(super) fn token_with(claims: &Value) -> String {
+    Signer::secret("HS256", SECRET).sign(claims)
 }
 
 #[track_caller]
