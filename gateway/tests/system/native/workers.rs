@@ -5,6 +5,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 use tidegate_testkit::{Gateway, NativeClient};
+use tidegate_wire::close::CloseCode;
 
 use super::{connect, connect_as, connect_with, expect_data, native, publish, subscriber};
 
@@ -64,6 +65,28 @@ fn publishers_without_subscription_reach_subscribers_on_other_workers() {
         expect_data(&mut reader, "talk:tea", number);
     }
     assert!(reader.hears_nothing());
+}
+
+#[test]
+fn what_was_published_by_who_leaves_at_once_reaches_the_others_and_nobody_else() {
+    let gateway = native().set("node.workers", "3").start();
+    let mut strangers: Vec<_> = (0..6).map(|_| subscriber(&gateway, "log:milk")).collect();
+    // Pairs enough that some are on two workers.
+    for number in 0..9 {
+        let channel = format!("talk:{number}");
+        let mut reader = subscriber(&gateway, &channel);
+        let mut passer = connect(&gateway);
+        passer.say_all(&[
+            json!({ "subscribe": { "channel": channel } }),
+            json!({ "publish": { "channel": channel, "data": number } }),
+            json!({ "unsubscribe": { "channel": channel } }),
+            json!({ "subscribe": { "channel": "log:milk" } }),
+        ]);
+        passer.settle();
+        expect_data(&mut reader, &channel, number);
+        reader.close(CloseCode::NORMAL);
+    }
+    assert!(strangers.iter_mut().all(NativeClient::hears_nothing));
 }
 
 #[test]
