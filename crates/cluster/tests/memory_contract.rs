@@ -9,8 +9,8 @@ use tidegate_cluster::bus::{Bus, Receiver};
 use tidegate_cluster::clock::{Clock, ManualClock};
 use tidegate_cluster::contract::{self, Harness, Later};
 use tidegate_cluster::memory::{
-    BusConfig, MemoryBudget, MemoryDirectory, MemoryHistory, MemoryIdempotency, MemoryNetwork, MemoryPresence,
-    MemorySessions, MemoryStickyRoutes,
+    BusConfig, MemoryBudget, MemoryDirectory, MemoryHistory, MemoryIdempotency, MemoryNetwork,
+    MemoryPresence, MemorySessions, MemoryStickyRoutes,
 };
 use tidegate_cluster::{Budget, Directory, History, Idempotency, Presence, SessionStore, StickyRoutes};
 use tidegate_protocol::id::NodeName;

@@ -174,10 +174,11 @@ impl Shared {
                 return Ok(());
             }
             let args = Args::new().number(self.clock.now().count()).bytes(&entry.encode());
-            self.client.call(&ADD_TO_USER, vec![self.user_key(&held.user)], args, done).await
+            self.client.call(&ADD_TO_USER, vec![self.user_key(&held.user)], args, |value| done(&value)).await
         };
         let args = Args::new().bytes(&entry.encode());
-        let by_tenure = self.client.call(&ADD_TO_TENURE, vec![self.tenure_key(tenure)], args, done);
+        let by_tenure =
+            self.client.call(&ADD_TO_TENURE, vec![self.tenure_key(tenure)], args, |value| done(&value));
         let (registered, by_user, by_tenure) = join3(registered, by_user, by_tenure).await;
         let registered = registered?;
         by_user.and(by_tenure)?;
@@ -209,11 +210,9 @@ impl Shared {
             for ((entry, registered_at), held) in part.iter().zip(found) {
                 let held = held?.filter(|held| *held.user == *user && entry.is_of(held));
                 match held {
-                    Some(held) if live.contains(&held.tenure) => {
-                        if routes.len() < limit {
-                            routes.push(held.into_route(entry.session));
-                        }
-                    }
+                    // More than were asked for: this part was looked up at once.
+                    Some(_) if routes.len() == limit => {}
+                    Some(held) if live.contains(&held.tenure) => routes.push(held.into_route(entry.session)),
                     // Of a dead node: goes with the rest of what that left.
                     Some(_) => {}
                     None if self.clock.now().since(*registered_at) > GRACE => {
@@ -224,7 +223,9 @@ impl Shared {
             }
         }
         if settled.size_bytes() > 0 {
-            self.client.call(&REMOVE_FROM_USER, vec![self.user_key(user)], settled, done).await?;
+            self.client
+                .call(&REMOVE_FROM_USER, vec![self.user_key(user)], settled, |value| done(&value))
+                .await?;
         }
         Ok(routes)
     }
@@ -249,10 +250,12 @@ impl Shared {
     async fn take_out(&self, session: SessionId, held: &Held) -> Result<(), Unavailable> {
         let entry = Entry { session, tenure: held.tenure, fence: held.fence };
         let args = || Args::new().bytes(&entry.encode());
-        let by_user = self.client.call(&REMOVE_FROM_USER, vec![self.user_key(&held.user)], args(), done);
+        let by_user = self
+            .client
+            .call(&REMOVE_FROM_USER, vec![self.user_key(&held.user)], args(), |value| done(&value));
         let tenure = vec![self.tenure_key(held.tenure)];
         let (by_user, by_tenure) =
-            join(by_user, self.client.call(&REMOVE_FROM_TENURE, tenure, args(), done)).await;
+            join(by_user, self.client.call(&REMOVE_FROM_TENURE, tenure, args(), |value| done(&value))).await;
         by_user.and(by_tenure)
     }
 
@@ -276,8 +279,8 @@ fn held(value: Value) -> Option<Option<Held>> {
     }
 }
 
-fn done(value: Value) -> Option<()> {
-    number(&value).map(drop)
+fn done(value: &Value) -> Option<()> {
+    number(value).map(drop)
 }
 
 fn faulty() -> Unavailable {

@@ -121,11 +121,11 @@ async fn on(server: &RedisServer) -> RedisBudget {
 }
 
 fn node(name: &str) -> NodeName {
-    NodeName::parse(name).unwrap()
+    NodeName::parse(name).expect("tests use good names")
 }
 
 fn number(value: u32) -> NonZeroU32 {
-    NonZeroU32::new(value).unwrap()
+    NonZeroU32::new(value).expect("tests use numbers above zero")
 }
 
 const LONG: Duration = Duration::from_secs(600);

@@ -110,7 +110,7 @@ async fn register(directory: &RedisDirectory, number: u16, name: &str, fence: u6
 }
 
 fn node(name: &str) -> NodeName {
-    NodeName::parse(name).unwrap()
+    NodeName::parse(name).expect("tests use good names")
 }
 
 /// In the order of their numbers.

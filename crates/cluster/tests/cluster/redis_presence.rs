@@ -159,11 +159,11 @@ impl ExpectNew for Joined {
 }
 
 fn channel(name: &str) -> Channel<'_> {
-    Channel::parse(name).unwrap()
+    Channel::parse(name).expect("tests use good names")
 }
 
 fn node(name: &str) -> NodeName {
-    NodeName::parse(name).unwrap()
+    NodeName::parse(name).expect("tests use good names")
 }
 
 /// In the order of their numbers.

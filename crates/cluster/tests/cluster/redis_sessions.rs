@@ -245,11 +245,11 @@ fn secret(number: u16) -> ResumeSecret {
 }
 
 fn node(name: &str) -> NodeName {
-    NodeName::parse(name).unwrap()
+    NodeName::parse(name).expect("tests use good names")
 }
 
 fn name(channel: &str) -> ChannelName {
-    ChannelName::parse(channel).unwrap()
+    ChannelName::parse(channel).expect("tests use good names")
 }
 
 const LONG: Duration = Duration::from_secs(600);

@@ -27,7 +27,7 @@ impl Shared {
         }
         // Now that they are gone; entries of routes that were gone before go with them.
         let args = left.iter().fold(Args::new(), |args, entry| args.bytes(&entry.encode()));
-        self.client.call(&REMOVE_FROM_TENURE, vec![self.tenure_key(tenure)], args, done).await
+        self.client.call(&REMOVE_FROM_TENURE, vec![self.tenure_key(tenure)], args, |value| done(&value)).await
     }
 
     async fn drop_dead(&self, entry: Entry, tenure: Tenure) -> Result<bool, Unavailable> {

@@ -76,7 +76,7 @@ impl Shared {
         now: Millis,
     ) -> Result<(), Unavailable> {
         let args = Args::new().number(now.count()).text(channel.as_str());
-        self.client.call(&ZADD, vec![self.tenure_key(tenure)], args, done).await
+        self.client.call(&ZADD, vec![self.tenure_key(tenure)], args, |value| done(&value)).await
     }
 
     /// Looks at what a node's index has had longest, and takes out channels where nobody of the node is any more.
@@ -104,7 +104,7 @@ impl Shared {
             let is_mostly_kept = empty.len() < CHANNELS_AT_ONCE / 2;
             self.take_out(tenure, until, &empty).await?;
             if kept.size_bytes() > 0 {
-                self.client.call(&ZADD, vec![self.tenure_key(tenure)], kept, done).await?;
+                self.client.call(&ZADD, vec![self.tenure_key(tenure)], kept, |value| done(&value)).await?;
             }
             if is_mostly_kept {
                 return Ok(());
@@ -117,9 +117,10 @@ impl Shared {
     pub(super) async fn report_strays(&self, channel: &ChannelName, tenures: &[Tenure]) {
         for tenure in tenures {
             let args = Args::new().text("NX").number(0).bytes(tenure.as_bytes());
-            let ended = self.client.call(&ZADD, vec![self.leases.ended_key()], args, added);
+            let ended = self.client.call(&ZADD, vec![self.leases.ended_key()], args, |value| added(&value));
             let args = Args::new().text("NX").number(0).text(channel.as_str());
-            let indexed = self.client.call(&ZADD, vec![self.tenure_key(*tenure)], args, added);
+            let indexed =
+                self.client.call(&ZADD, vec![self.tenure_key(*tenure)], args, |value| added(&value));
             if let Ok(added) = indexed.await
                 && ended.await.is_ok()
             {
@@ -160,7 +161,7 @@ impl Shared {
         }
         let args = Args::new().number(until.count());
         let args = channels.iter().fold(args, |args, channel| args.text(channel.as_str()));
-        self.client.call(&REST, vec![self.tenure_key(tenure)], args, done).await
+        self.client.call(&REST, vec![self.tenure_key(tenure)], args, |value| done(&value)).await
     }
 }
 
@@ -169,12 +170,12 @@ fn names(value: Value) -> Option<Vec<ChannelName>> {
     (0..fields.len()).map(|_| ChannelName::parse(&fields.text()?).ok()).collect()
 }
 
-fn added(value: Value) -> Option<u64> {
-    number(&value)
+fn added(value: &Value) -> Option<u64> {
+    number(value)
 }
 
-fn done(value: Value) -> Option<()> {
-    number(&value).map(drop)
+fn done(value: &Value) -> Option<()> {
+    number(value).map(drop)
 }
 
 /// Longer than any call is under way.

@@ -33,7 +33,7 @@ impl Shared {
         let args = pieces(identity).iter().fold(args, |args, piece| args.bytes(piece));
         let keys = vec![self.record_key(*id), self.session_revocation_key(*id)];
 
-        let made = self.client.call(&CREATE, keys, args, signed);
+        let made = self.client.call(&CREATE, keys, args, |value| signed(&value));
         let listed = self.list_for_user(*id, &identity.user, session.ttl);
         let token = self.is_token_revoked(token_id);
         let (made, user_revoked, token_revoked, ()) =
@@ -103,7 +103,7 @@ impl Shared {
     pub(super) async fn end(&self, id: SessionId, fence: Fence) -> Result<Written, Unavailable> {
         let decode = |value| {
             let mut fields = Fields::of(value)?;
-            let state = signed(fields.value()?)?;
+            let state = signed(&fields.value()?)?;
             let places = if state == SAVED { Some((fields.text()?, fields.text()?)) } else { None };
             Some((state, places))
         };
@@ -142,7 +142,7 @@ impl Shared {
 
     fn write(self: &Arc<Self>, script: &'static Script, id: SessionId, args: Args) -> Answer<Written> {
         let (shared, keys) = (Arc::clone(self), vec![self.record_key(id)]);
-        let written = self.client.call(script, keys, args, signed);
+        let written = self.client.call(script, keys, args, |value| signed(&value));
         Box::pin(async move { shared.written(written.await?) })
     }
 
@@ -191,9 +191,9 @@ impl Claim {
 }
 
 /// What a script says that has no other answer.
-fn signed(value: Value) -> Option<i64> {
+fn signed(value: &Value) -> Option<i64> {
     match value {
-        Value::Integer(number) => Some(number),
+        Value::Integer(number) => Some(*number),
         _ => None,
     }
 }
