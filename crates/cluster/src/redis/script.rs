@@ -65,11 +65,6 @@ impl Args {
         self
     }
 
-    /// Empty text where there is none.
-    pub(super) fn optional(self, text: Option<&str>) -> Self {
-        self.text(text.unwrap_or_default())
-    }
-
     /// Lua counts in doubles: exact up to 2^53, and everything above means "no limit" here.
     pub(super) fn number(mut self, number: u64) -> Self {
         self.0.push(Value::Integer(number.min(1 << 53).cast_signed()));
