@@ -32,7 +32,7 @@ pub struct NatsServer {
 impl NatsServer {
     /// Prepares a server: the newest that is installed, or the one that the environment variable `NATS_SERVER` names.
     pub fn builder() -> NatsBuilder {
-        let binary = std::env::var_os("NATS_SERVER").map_or_else(|| installed(), PathBuf::from);
+        let binary = std::env::var_os("NATS_SERVER").map_or_else(installed, PathBuf::from);
         let folder = tempfile::tempdir().expect("there is room for a temporary folder");
         NatsBuilder { binary, config: String::new(), folder }
     }
