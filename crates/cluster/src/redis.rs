@@ -3,6 +3,9 @@
 //! Place in the data path: the gateway's `dispatch` calls the traits; each call becomes one step on the server, which
 //! checks and writes without anything in between. Steps of calls that are under way together share round trips.
 //!
+//! The server must not evict keys to make room (`maxmemory-policy noeviction`, its default): one without room says so,
+//! which is [`Reason::Full`](crate::answer::Reason::Full) here, but one that evicts forgets in part.
+//!
 //! What belongs to one entity has a common part of its keys' names in braces, so that it lies on one server of a cluster:
 //!
 //! | Keys after the prefix | Hold |

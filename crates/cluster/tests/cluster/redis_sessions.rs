@@ -160,6 +160,24 @@ async fn the_index_of_a_node_loses_what_has_ended_and_regains_what_was_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_guesses_ids_fills_no_index() {
+    let server = RedisServer::start();
+    let store = on(&server).await;
+    create(&store, 1, "n1").await;
+
+    for number in 2..50 {
+        assert_eq!(store.resume(resume_of(number, "n1")).await, Ok(Resumed::NotResumable));
+    }
+    let wrong = Resume { secret: secret(9), ..resume_of(1, "n1") };
+    assert_eq!(store.resume(wrong).await, Ok(Resumed::NotResumable));
+    tidegate_testkit::until("the guesses to be taken out", || {
+        (server.command(&["ZCARD", "tidegate:{n:n1}:s"]) == ["1"]).then_some(())
+    });
+    assert_eq!(store.list(Filter::All, None, 10).await.unwrap().sessions.len(), 1, "the real one stays");
+    assert_eq!(store.stats().not_resumable_total, 49);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_users_sessions_so_many_are_found_as_may_be() {
     let server = RedisServer::start();
     let limited = SessionsConfig { user_sessions_max: 3, ..SessionsConfig::default() };

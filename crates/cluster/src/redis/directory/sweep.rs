@@ -10,7 +10,7 @@ use crate::redis::script::{Args, Fields, Script};
 use crate::redis::stats::Operation;
 
 use super::record::{Entry, Held};
-use super::{REMOVE_FROM_TENURE, Shared, done};
+use super::{REMOVE_FROM_TENURE, REMOVE_FROM_USER, Shared, done};
 
 impl Shared {
     /// Drops some of what the nodes left that died first. Several nodes may be at it: what one has dropped the others do
@@ -33,7 +33,11 @@ impl Shared {
     async fn drop_dead(&self, entry: Entry, tenure: Tenure) -> Result<bool, Unavailable> {
         let dropped = self.drop_route(entry.session, Held::TENURE_AT, tenure.as_bytes(), &DROP).await?;
         if let Some(held) = &dropped {
-            self.take_out(entry.session, held).await?;
+            // Registered again since, it is under another fence than this entry.
+            let args = Args::new().bytes(&Entry { fence: held.fence, ..entry }.encode());
+            self.client
+                .call(&REMOVE_FROM_USER, vec![self.user_key(&held.user)], args, |value| done(&value))
+                .await?;
         }
         Ok(dropped.is_some())
     }

@@ -35,34 +35,36 @@ enum Touched {
 }
 
 impl Shared {
+    /// Where some of a cluster's servers answer and others do not, what they say of those that are lost is passed on;
+    /// the others are asked again with the next renewal, before their time ends.
     pub(super) async fn touch(
         &self,
         held: Vec<(SessionId, Fence)>,
         ttl: Duration,
     ) -> Result<Vec<SessionId>, Unavailable> {
-        let mut lost = Vec::new();
+        let (mut lost, mut result) = (Vec::new(), Ok(()));
         for part in held.chunks(TOUCHED_AT_ONCE) {
             let touched = join_all(part.iter().map(|(id, fence)| self.touch_one(*id, *fence, ttl))).await;
             let (mut kept, mut due) = (HashSet::new(), Vec::new());
             for ((id, _), touched) in part.iter().zip(touched) {
-                match touched? {
-                    Touched::Kept => drop(kept.insert(*id)),
-                    Touched::Due(user) => {
+                match touched {
+                    Ok(Touched::Kept) => drop(kept.insert(*id)),
+                    Ok(Touched::Due(user)) => {
                         kept.insert(*id);
                         due.push((*id, user));
                     }
-                    Touched::Lost(state) => {
+                    Ok(Touched::Lost(state)) => {
                         _ = self.written(state)?;
                         lost.push(*id);
                     }
+                    Err(unavailable) => result = Err(unavailable),
                 }
             }
-            for listed in join_all(due.iter().map(|(id, user)| self.list_for_user(*id, user, ttl))).await {
-                listed?;
-            }
-            self.tidy_home(&kept, ttl).await?;
+            // Indexes can wait: what goes wrong with them is made good the next time.
+            join_all(due.iter().map(|(id, user)| self.list_for_user(*id, user, ttl))).await;
+            _ = self.tidy_home(&kept, ttl).await;
         }
-        Ok(lost)
+        if lost.is_empty() { result.map(|()| lost) } else { Ok(lost) }
     }
 
     /// Puts a session into its user's index; whether they are revoked. Nobody in particular has no index.
@@ -81,18 +83,27 @@ impl Shared {
         self.client.call(&LIST_FOR_USER, keys, args, |value| Some(number(&value)? == 0)).await
     }
 
-    /// Puts a session into a node's index. What goes wrong is made good by the next renewal.
-    pub(super) async fn list_for_node(&self, id: SessionId, node: &NodeName, ttl: Duration) {
+    /// Puts a session into a node's index; whether it was not there. What goes wrong is made good by the next renewal.
+    pub(super) async fn list_for_node(&self, id: SessionId, node: &NodeName, ttl: Duration) -> bool {
         let home = self.home.get_or_init(|| node.clone());
         let args = Args::new().number(0).bytes(id.as_bytes());
         let listed =
-            self.client.call(&ZADD, vec![self.node_index_key(node.as_str())], args, |value| done(&value));
+            self.client.call(&ZADD, vec![self.node_index_key(node.as_str())], args, |value| number(&value));
         // Other nodes than one's own come from tests and tools: their word is not taken for granted.
         if node == home && !self.is_listing_due() {
-            _ = listed.await;
-            return;
+            return listed.await.is_ok_and(|added| added > 0);
         }
-        _ = join(listed, self.list_node(node, ttl)).await;
+        let (listed, _) = join(listed, self.list_node(node, ttl)).await;
+        listed.is_ok_and(|added| added > 0)
+    }
+
+    /// Takes a session that could not be claimed out of the index again: whoever guesses ids fills no memory. Nobody
+    /// waits for it, so it takes as long to refuse a session that exists as one that does not.
+    pub(super) fn unlist_unclaimed(&self, id: SessionId, node: &NodeName) {
+        let key = self.node_index_key(node.as_str());
+        let taken_out =
+            self.client.call(&ZREM, vec![key], Args::new().bytes(id.as_bytes()), |value| done(&value));
+        self.client.runtime().spawn(taken_out);
     }
 
     /// Takes a session that has ended out of its indexes. Where that fails readers pass it over.

@@ -166,10 +166,10 @@ pub(super) fn pieces(identity: &Identity) -> Vec<Bytes> {
     bytes.extend(&*identity.claims);
 
     let bytes = Bytes::from(bytes);
-    (0..bytes.len())
-        .step_by(PIECE_BYTES)
-        .map(|at| bytes.slice(at..bytes.len().min(at + PIECE_BYTES)))
-        .collect()
+    // So large a record is not packed tightly in any case.
+    let piece_bytes = if bytes.len() > PIECE_BYTES * PIECES_MAX { bytes.len() } else { PIECE_BYTES };
+    let piece = |at: usize| bytes.slice(at..bytes.len().min(at + piece_bytes));
+    (0..bytes.len()).step_by(piece_bytes).map(piece).collect()
 }
 
 /// Name and value of a subscription's field.
@@ -213,6 +213,8 @@ const HAS_END: u8 = 1;
 const HAS_TOKEN_ID: u8 = 2;
 /// The server's `hash-max-listpack-value` is 64 unless somebody changed it.
 const PIECE_BYTES: usize = 64;
+/// Subscriptions need room as well: a hash of more than 128 fields is not packed tightly.
+const PIECES_MAX: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -220,7 +222,7 @@ mod tests {
 
     #[test]
     fn an_identity_comes_back_from_its_pieces() {
-        for claims_bytes in [0, 1, 63, 64, 65, 1_000] {
+        for claims_bytes in [0, 1, 63, 64, 65, 1_000, 2_000, 9_000] {
             for (token_id, token_expires_at) in [
                 (None, None),
                 (Some("jti"), Some(Millis::new(7))),
@@ -234,7 +236,8 @@ mod tests {
                     token_expires_at,
                 };
                 let pieces = pieces(&identity);
-                assert!(pieces.iter().all(|piece| (1..=PIECE_BYTES).contains(&piece.len())));
+                let are_short = pieces.iter().all(|piece| (1..=PIECE_BYTES).contains(&piece.len()));
+                assert!(are_short || claims_bytes > 2_000 && pieces.len() == 1, "{claims_bytes}");
                 let details = Details::decode(&pieces.concat()).unwrap();
                 assert_eq!((details.claims, details.token_id), (identity.claims, identity.token_id));
                 assert_eq!(details.token_expires_at, token_expires_at);

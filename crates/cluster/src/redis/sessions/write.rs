@@ -36,7 +36,7 @@ impl Shared {
         let made = self.client.call(&CREATE, keys, args, |value| signed(&value));
         let listed = self.list_for_user(*id, &identity.user, session.ttl);
         let token = self.is_token_revoked(token_id);
-        let (made, user_revoked, token_revoked, ()) =
+        let (made, user_revoked, token_revoked, _) =
             join4(made, listed, token, self.list_for_node(*id, node, session.ttl)).await;
         let made = made?;
         if made == REVOKED || user_revoked? || token_revoked? {
@@ -62,11 +62,14 @@ impl Shared {
         let keys = vec![self.record_key(id), self.session_revocation_key(id)];
         let claim = self.client.call(&CLAIM, keys, args, Claim::decode);
         let listed = self.list_for_node(id, &resume.node, resume.ttl);
-        let (claim, somebody_is_revoked, ()) = join3(claim, self.is_somebody_revoked(), listed).await;
+        let (claim, somebody_is_revoked, was_listed) = join3(claim, self.is_somebody_revoked(), listed).await;
 
         let (record, taken_from) = match claim? {
             Claim::Owned(record, taken_from) => (record, taken_from),
             Claim::NotResumable => {
+                if was_listed {
+                    self.unlist_unclaimed(id, &resume.node);
+                }
                 self.counts.not_resumable.add(1);
                 return Ok(Resumed::NotResumable);
             }
