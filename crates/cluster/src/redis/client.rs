@@ -6,6 +6,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,8 @@ struct Shared {
     last_error: Mutex<Option<String>>,
     /// Wakes the task that probes.
     probe: tokio::sync::Notify,
+    /// A connection ended since the last probe.
+    suspect: AtomicBool,
 }
 
 /// Gives its place back when the call ends or is dropped.
@@ -74,6 +77,7 @@ impl RedisClient {
             connected: watch::Sender::new(0),
             last_error: Mutex::default(),
             probe: tokio::sync::Notify::new(),
+            suspect: AtomicBool::new(false),
             config,
         });
         let tasks = Arc::new(health::start(&shared));

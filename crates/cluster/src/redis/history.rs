@@ -207,7 +207,10 @@ impl History for RedisHistory {
     }
 
     fn witness(&self, channel: &ChannelName, position: Position, tag: Tag) {
-        self.inner.known.note(channel, Seen { position, tag });
+        // An epoch of another kind of history says nothing about one of these, whatever it would compare as.
+        if position.epoch.number() < EPOCHS_END {
+            self.inner.known.note(channel, Seen { position, tag });
+        }
     }
 }
 
@@ -325,5 +328,7 @@ static HEADS: Script = Script::lua(
 );
 static REMOVE: Script = Script::lua(Operation::HistoryRemove, include_str!("history/remove.lua"));
 
+/// Epochs have twelve digits of base 36, of which eight are milliseconds: until 2059.
+const EPOCHS_END: u64 = 36_u64.pow(12);
 /// A step stops the server for as long as it takes: so many are done in well under a millisecond.
 const HEADS_PER_STEP: usize = 64;

@@ -5,6 +5,7 @@ mod nats_bus;
 mod nats_ends;
 mod nats_faults;
 mod redis_budget;
+mod redis_client;
 mod redis_cost;
 mod redis_directory;
 mod redis_history;

@@ -13,7 +13,7 @@ use tidegate_cluster::redis::{
 };
 use tidegate_cluster::state::State;
 use tidegate_protocol::channel::{Channel, ChannelName};
-use tidegate_protocol::position::{Position, Tag};
+use tidegate_protocol::position::{Epoch, Position, Tag};
 use tidegate_testkit::{DEADLINE, RedisServer, Sentinel};
 use tokio::sync::mpsc;
 
@@ -156,6 +156,8 @@ async fn what_was_seen_rightly_or_long_ago_changes_nothing() {
     node.witness(earlier, Tag::new(7));
     let fresh = Node::connect(config(&server.url())).await;
     fresh.witness(earlier, Tag::new(7));
+    // And one that no store of this kind gives out.
+    fresh.witness(Position { epoch: Epoch::new(u64::MAX), offset: 9 }, Tag::new(7));
     assert_eq!(node.read_after(first.position).await.head, head);
     assert_eq!(fresh.read_after(first.position).await.head, head);
     assert!(node.restarts.try_recv().is_err());

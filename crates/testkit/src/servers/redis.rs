@@ -165,6 +165,11 @@ impl RedisServer {
 }
 
 impl RedisBuilder {
+    /// Its folder, for files of the test's own.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Adds a line to its configuration, as `maxmemory 10mb`.
     #[must_use]
     pub fn set(mut self, line: &str) -> Self {

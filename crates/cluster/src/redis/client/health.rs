@@ -1,6 +1,7 @@
 //! Tasks beside the calls: they keep connections, probe the server, and say what state it is in.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use fred::clients::Client;
@@ -65,7 +66,7 @@ async fn note_events(shared: Arc<Shared>, client: Client) {
             error = errors.recv() => match error {
                 Ok((error, _)) => {
                     *lock(&shared.last_error) = Some(error.to_string());
-                    // A connection that ended is either back in no time, or calls should stop waiting for it.
+                    shared.suspect.store(true, Ordering::Relaxed);
                     shared.probe.notify_one();
                 }
                 Err(RecvError::Lagged(_)) => {}
@@ -90,13 +91,24 @@ async fn probe(shared: Arc<Shared>) {
     let mut answered_before = shared.counts.answered();
     loop {
         let interval = if shared.breaker.is_open() { PROBE_INTERVAL_DOWN } else { PROBE_INTERVAL };
-        let asked = tokio::time::timeout(interval, shared.probe.notified()).await.is_ok();
+        let asked = tokio::time::timeout(interval, shared.probe.notified());
+        // Whether somebody asked or it is time makes no difference.
+        let _ = asked.await;
 
-        // After an event one wants to know soon whether to wait; a server that is only slow gets its whole time.
-        let deadline = if asked { PROBE_TIMEOUT_ASKED } else { PROBE_TIMEOUT };
-        let deadline = deadline.min(shared.config.timeout);
+        // A connection that ended is either back in no time, or calls should stop waiting for it. A server that is only
+        // slow gets the time that a call has.
+        let suspect = shared.suspect.swap(false, Ordering::Relaxed);
+        let deadline =
+            if suspect { SUSPECT_TIMEOUT.min(shared.config.timeout) } else { shared.config.timeout };
         let started = Instant::now();
-        let alive = ping_all(&shared.clients, deadline).await;
+        let alive = tokio::select! {
+            alive = ping_all(&shared.clients, deadline) => alive,
+            // Something happened since it was sent: what it would say is old news.
+            () = shared.probe.notified(), if !suspect => {
+                shared.probe.notify_one();
+                continue;
+            }
+        };
         if !alive {
             if !shared.breaker.is_open() {
                 shared.counts.opened.add(1);
@@ -134,6 +146,5 @@ async fn ping_all(clients: &[Client], deadline: Duration) -> bool {
 
 const PROBE_INTERVAL: Duration = Duration::from_millis(500);
 const PROBE_INTERVAL_DOWN: Duration = Duration::from_millis(100);
-const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
-const PROBE_TIMEOUT_ASKED: Duration = Duration::from_millis(250);
+const SUSPECT_TIMEOUT: Duration = Duration::from_millis(500);
 const RESTART_DELAY: Duration = Duration::from_millis(500);
