@@ -5,6 +5,17 @@
 //! in a second one. They are asked after the claim, since only the record knows them, and a revocation that was complete
 //! before the claim is seen. Whoever is refused then has lost the session to nobody: its owner before is fenced.
 //!
+//! | Call | Round trips | Commands |
+//! |---|---|---|
+//! | create | 1 | 4: record, two indexes, whether the token is revoked |
+//! | resume | 1, or 2 where somebody is revoked | 3, or 5 |
+//! | save, detach | 1 | 1 |
+//! | end | 2 | 3 |
+//! | touch | 3 to 5 a thousand sessions | 1 a session, and 5 a thousand; now and then 1 more for what is looked up |
+//!
+//! An idle session with claims, one subscription and its route takes about 1.2 kB of the server's memory, 400 bytes of
+//! them its record (`tests/cluster/redis_store_cost.rs`).
+//!
 //! Indexes by user and by node lie in slots of their own. They are written along, in the same round trip, and say where
 //! to look: whoever reads them believes the records only.
 

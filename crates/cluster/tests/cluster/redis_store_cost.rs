@@ -1,4 +1,4 @@
-//! What sessions cost the server, in commands and in memory: the figures in the documentation are these.
+//! What sessions cost the server, in commands and in memory: the figures in the documentation of `RedisSessions` are these.
 
 use std::time::Duration;
 
