@@ -2,6 +2,7 @@
 
 mod burst;
 mod convert;
+mod stage;
 mod units;
 mod verify;
 
@@ -22,7 +23,8 @@ use crate::target::{SourceRange, Target};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 the run was made and its result is good; 1 it was made and something is wrong (a damaged, lost or unasked
-message, a connection ended early, a bound exceeded); 2 it could not be made (command line, limits of this machine, no server).";
+message, a connection ended early, a bound exceeded); 2 it could not be made (limits of this machine, no server); 64 the
+command line is faulty.";
 
 /// Load, comparisons and verdicts for any WebSocket server.
 #[derive(Debug, Parser)]
@@ -49,7 +51,7 @@ pub(crate) enum Command {
     /// Many publications into one channel, some of whose subscribers do not read. Native dialect only.
     Burst(BurstArgs),
     /// Does every message come once and in order, also over broken connections? Native dialect only.
-    Verify(VerifyArgs),
+    Verify(Box<VerifyArgs>),
     /// A raw epoll server without protocol logic: the yardstick.
     Floor(FloorArgs),
     /// Floor and gateway in turn: server CPU per unit, as ratios.
@@ -61,6 +63,12 @@ pub(crate) struct CommonArgs {
     /// Server and path, for example ws://127.0.0.1:8000/echo. With wss:// the server's certificate is not verified.
     #[arg(long)]
     pub(crate) url: Target,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) dialect: DialectArgs,
     /// Loopback addresses to connect from in turn: one has some 28,000 ports [example: 127.0.0.1-127.0.0.20].

@@ -420,7 +420,7 @@ impl Engine {
         let Some(connection) = &mut self.lanes[lane] else { return };
         match goodbye {
             // The frame has gone out as a `Send` just before; the server closes TCP.
-            Goodbye::Frame => {
+            Goodbye::Frame | Goodbye::Return => {
                 connection.close_sent = true;
                 self.closing.start(now, lane, connection.generation);
             }

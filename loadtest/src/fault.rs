@@ -110,7 +110,8 @@ const ACTIONS: &str = "term, kill, stop, cont, freeze, restart, start (a process
 impl Fault {
     /// What is to be done when.
     pub(crate) fn steps(&self) -> Vec<Step> {
-        let step = |at, what, heals| Step { at, what, name: self.name.clone(), heals, fault: self.text.clone() };
+        let step =
+            |at, what, heals| Step { at, what, name: self.name.clone(), heals, fault: self.text.clone() };
         let over_at = self.lasts.map(|lasts| self.at + lasts);
         let (first, undo) = match self.deed {
             Deed::Process(ProcessDeed::Freeze) => {
@@ -139,12 +140,12 @@ impl FromStr for Fault {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = |what: String| format!("`{text}`: {what}");
-        let (what, when) = text
-            .rsplit_once('@')
-            .ok_or_else(|| wrong("it does not say when: put @ and a time behind it, as in `kill:node-2@10s`".into()))?;
-        let (action, whom) = what
-            .split_once(':')
-            .ok_or_else(|| wrong("it does not say to whom: `ACTION:NAME@TIME`, as in `kill:node-2@10s`".into()))?;
+        let (what, when) = text.rsplit_once('@').ok_or_else(|| {
+            wrong("it does not say when: put @ and a time behind it, as in `kill:node-2@10s`".into())
+        })?;
+        let (action, whom) = what.split_once(':').ok_or_else(|| {
+            wrong("it does not say to whom: `ACTION:NAME@TIME`, as in `kill:node-2@10s`".into())
+        })?;
         let (name, value) = match whom.split_once('=') {
             Some((name, value)) => (name, Some(value)),
             None => (whom, None),
@@ -169,7 +170,8 @@ impl FromStr for Fault {
 }
 
 fn parse_deed(action: &str, value: Option<&str>) -> Result<Deed, String> {
-    let needs = |example: &str| value.ok_or_else(|| format!("{action} needs a value: `{action}:LINK={example}@…`"));
+    let needs =
+        |example: &str| value.ok_or_else(|| format!("{action} needs a value: `{action}:LINK={example}@…`"));
     let deed = match action {
         "term" => Deed::Process(ProcessDeed::Term),
         "kill" => Deed::Process(ProcessDeed::Kill),

@@ -38,33 +38,43 @@ use self::scenario::{burst, echo, fanout, handshake, idle, slow_readers, slowlor
 
 /// The run was made and something is wrong.
 const EXIT_FAILED: u8 = 1;
-/// The run could not be made; clap uses the same for a faulty command line.
+/// The run could not be made.
 const EXIT_IMPOSSIBLE: u8 = 2;
+/// The command line is faulty (`EX_USAGE`, as the gateway has it).
+const EXIT_USAGE: u8 = 64;
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) => {
+            // `--help` and `--version` are such an error, too.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match run(command) {
         Ok(Verdict::Passed) => ExitCode::SUCCESS,
         Ok(Verdict::Failed) => ExitCode::from(EXIT_FAILED),
         Err(failure) => {
             // With standard error closed the exit code has to do.
             let _ = writeln!(std::io::stderr(), "tidegate-loadtest: {failure}");
-            ExitCode::from(EXIT_IMPOSSIBLE)
+            ExitCode::from(if matches!(failure, Failure::Usage(_)) { EXIT_USAGE } else { EXIT_IMPOSSIBLE })
         }
     }
 }
 
 fn run(command: Command) -> Result<Verdict, Failure> {
     let (json, report) = match command {
-        Command::Echo(args) => (args.common.json, echo::run(args.into())?),
-        Command::Fanout(args) => (args.common.json, fanout::run(args.into())?),
-        Command::Handshake(args) => (args.common.json, handshake::run(args.into())?),
-        Command::Idle(args) => (args.common.json, idle::run(args.into())?),
-        Command::Slowloris(args) => (args.common.json, slowloris::run(args.into())?),
-        Command::SlowReaders(args) => (args.common.json, slow_readers::run(args.into())?),
-        Command::Burst(args) => (args.common.json, burst::run(args.into_plan()?)?),
+        Command::Echo(args) => (args.common.run.json, echo::run(args.into())?),
+        Command::Fanout(args) => (args.common.run.json, fanout::run(args.into())?),
+        Command::Handshake(args) => (args.common.run.json, handshake::run(args.into())?),
+        Command::Idle(args) => (args.common.run.json, idle::run(args.into())?),
+        Command::Slowloris(args) => (args.common.run.json, slowloris::run(args.into())?),
+        Command::SlowReaders(args) => (args.common.run.json, slow_readers::run(args.into())?),
+        Command::Burst(args) => (args.common.run.json, burst::run(args.into_plan()?)?),
         Command::Verify(args) => match args.resume_storm {
-            Some(sessions) => (args.common.json, verify::run_storm(args.into_storm(sessions)?)?),
-            None => (args.common.json, verify::run(args.into_plan()?)?),
+            Some(sessions) => (args.run.json, verify::run_storm(args.into_storm(sessions)?)?),
+            None => (args.run.json, verify::run(args.into_plan()?)?),
         },
         Command::Floor(args) => {
             Floor::bind(args.listen, args.mode)?.run()?;

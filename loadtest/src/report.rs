@@ -30,6 +30,9 @@ pub(crate) struct Report {
     pub(crate) derived: BTreeMap<&'static str, f64>,
     /// How connections ended that this client did not end, by cause.
     pub(crate) endings: BTreeMap<String, u64>,
+    /// What only some scenarios tell, by name: each is a key of the document.
+    #[serde(flatten)]
+    pub(crate) details: BTreeMap<&'static str, serde_json::Value>,
     /// What it comes to, in a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) conclusion: Option<String>,
@@ -244,6 +247,7 @@ mod tests {
             server: None,
             derived: BTreeMap::new(),
             endings: BTreeMap::new(),
+            details: BTreeMap::new(),
             conclusion: Some("all is lost".to_owned()),
             faults,
         }

@@ -66,7 +66,9 @@ impl Stage {
             let is_promoted = faults.iter().any(|fault| fault.deed == Deed::Redis(RedisDeed::Promote));
             faults.iter().any(is_named) || (is_promoted && name.ends_with("-redis") && name != REPLICA_LINK)
         };
-        let redis = plan.redis.map(|persistence| self.launch(REDIS, |stage| servers::redis(persistence, &stage.logs)));
+        let redis = plan
+            .redis
+            .map(|persistence| self.launch(REDIS, |stage| servers::redis(persistence, &stage.logs)));
         let redis = redis.transpose()?;
         if let (true, Some(master)) = (plan.replica, redis) {
             let master = if is_linked(REPLICA_LINK) { self.link(REPLICA_LINK, master)? } else { master };

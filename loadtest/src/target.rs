@@ -65,6 +65,14 @@ impl FromStr for Target {
     }
 }
 
+impl Target {
+    /// Where nobody listens: the server has not been started yet.
+    pub(crate) fn unknown() -> Self {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self { host: address.to_string(), path: "/".to_owned(), address, scheme: Scheme::Plain }
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = match self.scheme {

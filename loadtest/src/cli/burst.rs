@@ -38,7 +38,7 @@ impl BurstArgs {
         if self.not_reading >= self.subscribers {
             return Err(Failure::Usage("--not-reading must leave a subscriber that reads".to_owned()));
         }
-        let (common, _) = self.common.into_native("burst needs channels by name")?;
+        let (common, _) = self.common.run.into_native(self.common.url, "burst needs channels by name")?;
         Ok(BurstPlan {
             common,
             readers: self.subscribers - self.not_reading,

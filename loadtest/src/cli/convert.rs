@@ -6,7 +6,7 @@ use tidegate_wire::frame::OpCode;
 
 use super::{
     BoundArgs, CommonArgs, DialectArgs, DialectName, EchoArgs, FanoutArgs, HandshakeArgs, IdleArgs,
-    MessageArgs, NeighbourArgs, SlowReadersArgs, SlowlorisArgs,
+    MessageArgs, NeighbourArgs, RunArgs, SlowReadersArgs, SlowlorisArgs,
 };
 use crate::failure::Failure;
 use crate::native::{Credentials, Dialect, Native};
@@ -18,6 +18,7 @@ use crate::scenario::idle::{IdlePlan, Subscribe};
 use crate::scenario::slow_readers::SlowReadersPlan;
 use crate::scenario::slowloris::SlowlorisPlan;
 use crate::scenario::{Bounds, Common, Messages, NeighbourPlan};
+use crate::target::Target;
 
 /// In open loop the depth is only there to bound memory against a server that never answers.
 const DEPTH_OPEN_LOOP: u64 = 1024;
@@ -26,8 +27,15 @@ const OFFENDER_RATE_CHANNEL: u64 = 20;
 
 impl From<CommonArgs> for Common {
     fn from(args: CommonArgs) -> Self {
-        Self {
-            target: args.url,
+        args.run.into_common(args.url)
+    }
+}
+
+impl RunArgs {
+    fn into_common(self, target: Target) -> Common {
+        let args = self;
+        Common {
+            target,
             dialect: args.dialect.into(),
             sources: args.source_ips,
             pid: args.pid,
@@ -36,14 +44,14 @@ impl From<CommonArgs> for Common {
     }
 }
 
-impl CommonArgs {
+impl RunArgs {
     /// For a scenario that has no other dialect: it need not be named, but no other may be. `why` begins the refusal.
-    pub(super) fn into_native(mut self, why: &str) -> Result<(Common, Native), Failure> {
+    pub(super) fn into_native(mut self, target: Target, why: &str) -> Result<(Common, Native), Failure> {
         if self.dialect.dialect.replace(DialectName::Native) == Some(DialectName::Raw) {
             return Err(Failure::Usage(format!("{why}, which --dialect raw has none of")));
         }
         let native: Native = self.dialect.clone().into();
-        Ok((self.into(), native))
+        Ok((self.into_common(target), native))
     }
 }
 

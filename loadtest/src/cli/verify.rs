@@ -4,16 +4,32 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::stage::StageArgs;
 use super::units::{parse_bytes, parse_duration};
-use super::{CommonArgs, parse_connections};
+use super::{RunArgs, parse_connections};
 use crate::failure::Failure;
 use crate::random;
-use crate::scenario::verify::{MischiefPlan, StormPlan, VerifyPlan};
+use crate::scenario::verify::{Bound, MischiefPlan, StormPlan, VerifyPlan};
+use crate::target::Target;
 
 #[derive(Args, Debug)]
 pub(crate) struct VerifyArgs {
+    /// Nodes, or one load balancer, each with its path; clients are spread over them.
+    #[arg(long, value_delimiter = ',', required_unless_present = "spawn")]
+    pub(crate) url: Vec<Target>,
     #[command(flatten)]
-    pub(crate) common: CommonArgs,
+    pub(crate) run: RunArgs,
+    #[command(flatten)]
+    pub(crate) stage: StageArgs,
+    /// NAME=N: at most so many, or NAME=TIME; exit code 1 otherwise. Losses and the like have 0. `docs/verify.md` has the names.
+    #[arg(long, value_name = "BOUND", value_delimiter = ',')]
+    pub(crate) allow: Vec<Bound>,
+    /// Ask who is present at the end; whoever is gone may be for so long.
+    #[arg(long, value_name = "WITHIN", value_parser = parse_duration)]
+    pub(crate) presence: Option<Duration>,
+    /// Put what happened in each second into the JSON document.
+    #[arg(long)]
+    pub(crate) timeline: bool,
     /// Clients that send numbered messages, each until it is acknowledged.
     #[arg(long, default_value_t = 4, value_parser = parse_publishers)]
     pub(crate) publishers: usize,
@@ -57,7 +73,7 @@ pub(crate) struct VerifyArgs {
     #[arg(long)]
     pub(crate) seed: Option<u64>,
     /// Another script: so many sessions connect, are all cut at once, miss --missed messages, and come back at once.
-    #[arg(long, value_name = "SESSIONS", value_parser = parse_connections, conflicts_with_all = ["drop_every", "stall"])]
+    #[arg(long, value_name = "SESSIONS", value_parser = parse_connections, conflicts_with_all = ["drop_every", "stall", "spawn"])]
     pub(crate) resume_storm: Option<usize>,
     /// Storm: messages published on each channel while all are away.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
@@ -86,10 +102,20 @@ impl VerifyArgs {
             stall_every: self.stall_every,
             seed: self.seed.map_or_else(random::seed, Ok)?,
         };
-        let (common, native) = self.common.into_native("verify needs sessions")?;
+        // On a stage the addresses are known once it has been started.
+        let target = self.url.first().cloned().unwrap_or_else(Target::unknown);
+        let (common, native) = self.run.into_native(target, "verify needs sessions")?;
         Ok(VerifyPlan {
             common,
             native,
+            targets: self.url,
+            path: self.stage.path.clone(),
+            logs: self.stage.logs.clone(),
+            faults: self.stage.fault.clone(),
+            stage: self.stage.into_plan()?,
+            bounds: self.allow,
+            presence: self.presence,
+            timeline: self.timeline,
             publishers: self.publishers,
             subscribers: self.subscribers,
             channels: self.channels,
@@ -105,10 +131,14 @@ impl VerifyArgs {
 
     pub(crate) fn into_storm(self, sessions: usize) -> Result<StormPlan, Failure> {
         let seed = self.seed.map_or_else(random::seed, Ok)?;
-        let (common, native) = self.common.into_native("verify needs sessions")?;
+        let Some(target) = self.url.first().cloned() else {
+            return Err(Failure::Usage("--resume-storm needs --url: a server that runs already".to_owned()));
+        };
+        let (common, native) = self.run.into_native(target, "verify needs sessions")?;
         Ok(StormPlan {
             common,
             native,
+            targets: self.url,
             sessions,
             channels: self.channels,
             missed: self.missed,

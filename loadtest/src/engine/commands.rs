@@ -48,6 +48,8 @@ pub(crate) enum Opening {
 pub(crate) enum Goodbye {
     /// A close frame with code 1000; the server closes TCP.
     Frame,
+    /// The same with code 4000: the client means to come back to its session.
+    Return,
     /// TCP is closed without a word.
     Fin,
     /// TCP is reset (`SO_LINGER` 0): leaves no port in TIME_WAIT.
@@ -121,9 +123,14 @@ impl Commands {
 
     /// Ends a connection; the scenario hears of it by `handle_end`.
     pub(crate) fn close(&mut self, lane: Lane, goodbye: Goodbye) {
-        if goodbye == Goodbye::Frame {
+        let code = match goodbye {
+            Goodbye::Frame => Some(CloseCode::NORMAL),
+            Goodbye::Return => Some(CloseCode::new(4000)),
+            Goodbye::Fin | Goodbye::Reset => None,
+        };
+        if code.is_some() {
             let key = self.next_mask();
-            self.append(lane, |bytes| close::append_masked(bytes, key, Some(CloseCode::NORMAL), ""));
+            self.append(lane, |bytes| close::append_masked(bytes, key, code, ""));
         }
         self.list.push(Command::Close(lane, goodbye));
     }

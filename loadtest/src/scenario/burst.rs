@@ -238,6 +238,7 @@ impl Burst {
             server: self.server,
             derived,
             endings: self.endings,
+            details: BTreeMap::new(),
             conclusion: Some(format!("{words}.")),
             faults: self.faults,
         }

@@ -93,6 +93,7 @@ impl Echo {
             server: self.window.server(),
             derived: BTreeMap::new(),
             endings: self.clients.endings,
+            details: BTreeMap::new(),
             conclusion: None,
             faults: self.clients.faults,
         }

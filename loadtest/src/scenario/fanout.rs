@@ -237,6 +237,7 @@ impl Fanout {
             server: self.window.server(),
             derived: BTreeMap::new(),
             endings: self.endings,
+            details: BTreeMap::new(),
             conclusion: None,
             faults: self.faults,
         }

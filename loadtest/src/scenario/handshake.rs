@@ -113,6 +113,7 @@ impl Handshakes {
     fn is_expected(&self, ending: &Ending) -> bool {
         match self.plan.goodbye {
             Goodbye::Frame => *ending == Ending::Closed { code: 1000 },
+            Goodbye::Return => *ending == Ending::Closed { code: 4000 },
             Goodbye::Fin | Goodbye::Reset => *ending == Ending::Ours,
         }
     }
@@ -135,6 +136,7 @@ impl Handshakes {
             server: self.window.server(),
             derived: BTreeMap::new(),
             endings: self.endings,
+            details: BTreeMap::new(),
             conclusion: None,
             faults: self.faults,
         }

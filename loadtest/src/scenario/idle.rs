@@ -142,6 +142,7 @@ impl Idle {
             server,
             derived,
             endings: self.endings,
+            details: BTreeMap::new(),
             conclusion: None,
             faults: self.faults,
         }

@@ -13,6 +13,8 @@ pub(crate) struct Opener {
     next: Lane,
     open: usize,
     dial: Dial,
+    /// Lanes take turns over so many targets, from that of `dial` on.
+    targets: usize,
     url: String,
     failure: Option<Failure>,
 }
@@ -23,7 +25,12 @@ const UNDER_WAY_MAX: usize = 128;
 impl Opener {
     /// `url` is for the error if it fails.
     pub(crate) fn new(lanes: Range<Lane>, dial: Dial, url: String) -> Self {
-        Self { next: lanes.start, lanes, open: 0, dial, url, failure: None }
+        Self { next: lanes.start, lanes, open: 0, dial, targets: 1, url, failure: None }
+    }
+
+    /// Spreads the lanes evenly over the first `targets` of the engine.
+    pub(crate) fn spread(self, targets: usize) -> Self {
+        Self { targets, ..self }
     }
 
     /// Dials the first connections; later calls do nothing.
@@ -33,16 +40,20 @@ impl Opener {
         }
         let first = self.lanes.end.min(self.next + UNDER_WAY_MAX);
         for lane in self.next..first {
-            out.dial(lane, self.dial);
+            out.dial(lane, self.dial_of(lane));
         }
         self.next = first;
+    }
+
+    fn dial_of(&self, lane: Lane) -> Dial {
+        Dial { target: self.dial.target + lane % self.targets, ..self.dial }
     }
 
     /// One of its lanes has opened: dials the next.
     pub(crate) fn handle_open(&mut self, out: &mut Commands) {
         self.open += 1;
         if self.next < self.lanes.end {
-            out.dial(self.next, self.dial);
+            out.dial(self.next, self.dial_of(self.next));
             self.next += 1;
         }
     }

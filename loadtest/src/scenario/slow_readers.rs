@@ -282,6 +282,7 @@ impl SlowReaders {
             server,
             derived: conclusion.derived,
             endings: self.endings,
+            details: BTreeMap::new(),
             conclusion: None,
             faults,
         }

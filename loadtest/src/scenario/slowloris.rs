@@ -182,6 +182,7 @@ impl Slowloris {
             server,
             derived: conclusion.derived,
             endings: self.endings,
+            details: BTreeMap::new(),
             conclusion: None,
             faults: conclusion.faults,
         }

@@ -77,7 +77,9 @@ impl Stagehand {
     /// No more steps; gives the stage back, and what was done.
     pub(crate) fn finish(self) -> Result<(Stage, Vec<Done>), Failure> {
         drop(self.stop);
-        self.thread.join().map_err(|_| Failure::Stage("the thread that carries the faults out panicked".into()))
+        self.thread
+            .join()
+            .map_err(|_| Failure::Stage("the thread that carries the faults out panicked".into()))
     }
 }
 

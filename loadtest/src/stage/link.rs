@@ -132,10 +132,9 @@ fn join(shared: &Arc<Shared>, client: TcpStream) -> io::Result<()> {
         state.sockets.push((number, client.try_clone()?, server.try_clone()?));
         number
     };
-    for (direction, from, to) in [
-        (Direction::Out, client.try_clone()?, server.try_clone()?),
-        (Direction::In, server, client),
-    ] {
+    for (direction, from, to) in
+        [(Direction::Out, client.try_clone()?, server.try_clone()?), (Direction::In, server, client)]
+    {
         let (sender, receiver) = sync_channel(CHUNKS_MAX);
         let (reading, writing) = (Arc::clone(shared), Arc::clone(shared));
         thread::spawn(move || read(&reading, number, from, &sender));
@@ -154,7 +153,9 @@ fn read(shared: &Shared, number: u64, mut from: TcpStream, chunks: &SyncSender<C
             match weather {
                 Some(Weather::Delay(by)) => delay = by,
                 Some(Weather::Loss { percent }) if state.random.hits(percent) => delay = RETRANSMISSION,
-                Some(Weather::Reset { percent }) if state.random.hits(percent) => return forget(state, number),
+                Some(Weather::Reset { percent }) if state.random.hits(percent) => {
+                    return forget(state, number);
+                }
                 Some(_) | None => {}
             }
         }
@@ -169,10 +170,10 @@ fn write(shared: &Shared, number: u64, direction: Direction, mut to: TcpStream, 
     for chunk in chunks {
         thread::sleep(chunk.due_at.saturating_duration_since(Instant::now()));
         let Some(pause) = pass(shared, number, direction, chunk.bytes.len()) else { return };
+        thread::sleep(pause);
         if to.write_all(&chunk.bytes).is_err() {
             return forget(shared.lock(), number);
         }
-        thread::sleep(pause);
     }
     // The other end has said its last word; a held link keeps that back too.
     if pass(shared, number, direction, 0).is_some() {

@@ -45,8 +45,12 @@ impl StagePlan {
 
     /// Names of all processes.
     fn processes(&self) -> Vec<String> {
-        let servers =
-            [(REDIS, self.redis.is_some()), (REPLICA, self.replica), (NATS, self.nats), (HAPROXY, self.haproxy)];
+        let servers = [
+            (REDIS, self.redis.is_some()),
+            (REPLICA, self.replica),
+            (NATS, self.nats),
+            (HAPROXY, self.haproxy),
+        ];
         let servers = servers.into_iter().filter(|(_, is_there)| *is_there).map(|(name, _)| name.to_owned());
         self.nodes().chain(servers).collect()
     }
@@ -68,7 +72,9 @@ impl StagePlan {
 pub(crate) fn check(plan: Option<&StagePlan>, faults: &[Fault]) -> Result<(), String> {
     for fault in faults {
         let Some(plan) = plan else {
-            return Err(format!("`{fault}`: only processes of --spawn can be done something to; name them there"));
+            return Err(format!(
+                "`{fault}`: only processes of --spawn can be done something to; name them there"
+            ));
         };
         let (kind, known) = match fault.deed {
             Deed::Process(_) => ("process", plan.processes()),
@@ -95,7 +101,8 @@ impl FromStr for StagePlan {
         let mut plan = Self::default();
         let mut seen = Vec::new();
         for part in text.split(',') {
-            let (name, value) = part.split_once('=').map_or((part, None), |(name, value)| (name, Some(value)));
+            let (name, value) =
+                part.split_once('=').map_or((part, None), |(name, value)| (name, Some(value)));
             if seen.contains(&name) {
                 return Err(format!("`{name}` is there twice"));
             }
@@ -103,7 +110,11 @@ impl FromStr for StagePlan {
             match (name, value) {
                 ("gateways", Some(count)) => match count.parse() {
                     Ok(count @ 1..=GATEWAYS_MAX) => plan.gateways = count,
-                    _ => return Err(format!("`{part}`: a number of gateways from 1 to {GATEWAYS_MAX} is expected")),
+                    _ => {
+                        return Err(format!(
+                            "`{part}`: a number of gateways from 1 to {GATEWAYS_MAX} is expected"
+                        ));
+                    }
                 },
                 (REDIS, None) => plan.redis = Some(Persistence::None),
                 (REDIS, Some("persistent")) => plan.redis = Some(Persistence::Always),
@@ -170,7 +181,10 @@ mod tests {
         }
         for (text, words) in [
             ("kill:node-3@1s", "no process `node-3`; there is node-1, node-2, redis, nats"),
-            ("cut:node-2@1s", "no link `node-2`; there is clients-node-1, node-1-redis, node-1-nats, clients-node-2"),
+            (
+                "cut:node-2@1s",
+                "no link `node-2`; there is clients-node-1, node-1-redis, node-1-nats, clients-node-2",
+            ),
             ("promote:redis-replica@1s", "no replica `redis-replica`; there is none"),
             ("flush:nats@1s", "no Redis `nats`; there is redis"),
         ] {

@@ -79,7 +79,8 @@ impl Process {
             .spawn()
             .map_err(|error| format!("{}: {error}", self.launch.program.display()))?;
         self.child = Some(child);
-        self.await_ready(&log).map_err(|reason| format!("{} is not ready: {reason}; see {}", self.name, log.display()))
+        self.await_ready(&log)
+            .map_err(|reason| format!("{} is not ready: {reason}; see {}", self.name, log.display()))
     }
 
     pub(super) fn signal(&mut self, signal: Signal) -> Result<(), String> {
@@ -219,7 +220,10 @@ mod tests {
             ready: Ready::Gateway,
         };
         let error = Process::start("node-1", launch, folder.path()).unwrap_err();
-        assert!(error.contains("node-1 is not ready: it has ended") && error.contains("node-1.1.log"), "{error}");
+        assert!(
+            error.contains("node-1 is not ready: it has ended") && error.contains("node-1.1.log"),
+            "{error}"
+        );
         let log = fs::read_to_string(folder.path().join("node-1.1.log")).unwrap();
         assert_eq!(log, "no such option\n");
     }

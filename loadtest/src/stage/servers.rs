@@ -79,7 +79,8 @@ fn redis_arguments(address: SocketAddr, folder: &Path) -> Result<Vec<String>, St
 
 pub(super) fn nats(program: &Path) -> Result<Launch, String> {
     let address = free_address()?;
-    let arguments = ["--addr".to_owned(), "127.0.0.1".to_owned(), "--port".to_owned(), address.port().to_string()];
+    let arguments =
+        ["--addr".to_owned(), "127.0.0.1".to_owned(), "--port".to_owned(), address.port().to_string()];
     Ok(server(program, arguments.into(), address))
 }
 

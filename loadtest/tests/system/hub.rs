@@ -12,7 +12,7 @@ use std::thread;
 use tidegate_protocol::command::{self, Command, Connect, ParseLimits, Publish, objects};
 use tidegate_protocol::error::{ErrorBody, ErrorCode};
 use tidegate_protocol::event::{
-    self, ChannelState, ClientLimits, Connected, Message, Objects, Published, Reply,
+    self, ChannelState, ClientLimits, Connected, Member, Message, Objects, Published, Reconnect, Reply,
 };
 use tidegate_protocol::id::{ResumeSecret, SessionId};
 use tidegate_protocol::json::{OwnedJson, RawJson};
@@ -48,6 +48,18 @@ pub(crate) enum Flaw {
     ForgetsKeys,
     /// One publish is refused.
     Refuses,
+    /// One publish is refused, and would be taken a little later.
+    RefusesForNow,
+    /// At one publication, the connection of one subscriber ends without a word.
+    HangsUp,
+    /// And with a close frame that has this code.
+    Closes(u16),
+    /// And after it was asked to leave.
+    AsksToLeave,
+    /// Somebody is present who is not there.
+    HasGhosts,
+    /// Somebody is there who is not present.
+    Overlooks,
     /// `connect` is refused.
     KnowsNobody,
 }
@@ -141,6 +153,7 @@ impl Hub {
             }
             Command::Connect(connect) => *session = Some(self.connect(id.unwrap(), &connect, socket)),
             Command::Publish(publish) => self.publish(id, &publish, socket),
+            Command::Presence { channel } => self.tell_presence(id.unwrap(), channel.as_str(), socket),
             Command::Pong => {}
             other => panic!("the hub does not know {other:?}"),
         }
@@ -220,12 +233,13 @@ impl Hub {
     }
 
     fn publish(&mut self, id: Option<u32>, publish: &Publish<'_>, socket: &TcpStream) {
-        if self.flaw == Flaw::Refuses && self.published == FLAWED {
+        if matches!(self.flaw, Flaw::Refuses | Flaw::RefusesForNow) && self.published == FLAWED {
+            let is_for_now = self.flaw == Flaw::RefusesForNow;
             self.flaw = Flaw::None;
             let error = ErrorBody {
-                code: ErrorCode::Limit,
-                message: Cow::Borrowed("too many"),
-                retry_after_ms: Some(10),
+                code: if is_for_now { ErrorCode::Unavailable } else { ErrorCode::Forbidden },
+                message: Cow::Borrowed("not you"),
+                retry_after_ms: is_for_now.then_some(10),
             };
             return send(socket, |out| event::append_error(out, id, &error));
         }
@@ -255,6 +269,18 @@ impl Hub {
         offset
     }
 
+    fn tell_presence(&self, id: u32, channel: &str, socket: &TcpStream) {
+        let is_there = |session: &Session| {
+            session.connection.is_some() && session.subscriptions.iter().any(|own| own == channel)
+        };
+        let there = self.sessions.iter().filter(|(_, session)| is_there(session)).map(|(id, _)| *id);
+        let ghost = (self.flaw == Flaw::HasGhosts).then(|| SessionId::from_bytes([255; 16]));
+        let overlooked = usize::from(self.flaw == Flaw::Overlooks);
+        let member = |session| Member { user: Cow::Borrowed(""), session, info: None, since_ms: 0 };
+        let members = there.skip(overlooked).chain(ghost).map(member).collect();
+        send(socket, |out| event::append_reply(out, id, &Reply::Presence { members }));
+    }
+
     /// To all subscribers; the flaw hits the first of them, in the order of their ids.
     fn deliver(&mut self, channel: &str, object: &[u8]) {
         let mut present: Vec<(SessionId, &TcpStream)> = self
@@ -280,11 +306,34 @@ impl Hub {
                 }
                 _ => {}
             }
+            if is_flawed && at == 0 {
+                part(self.flaw, socket);
+            }
             write(socket, object);
             if let Some((.., held)) = self.held.take_if(|(whom, on, _)| *whom == id && on == channel) {
                 write(socket, &held);
             }
         }
+    }
+}
+
+/// Ends a connection, or asks for it, before the publication of the moment.
+fn part(flaw: Flaw, mut socket: &TcpStream) {
+    match flaw {
+        Flaw::HangsUp => {
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+        Flaw::Closes(code) => {
+            let mut out = Vec::new();
+            frame::append(&mut out, OpCode::Close, &code.to_be_bytes());
+            let _ = socket.write_all(&out);
+            let _ = socket.shutdown(Shutdown::Write);
+        }
+        Flaw::AsksToLeave => {
+            let reconnect = Reconnect { after_ms: 20, within_ms: 5_000, reason: Cow::Borrowed("drain") };
+            send(socket, |out| event::append_reconnect(out, &reconnect));
+        }
+        _ => {}
     }
 }
 

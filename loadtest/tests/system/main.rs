@@ -5,6 +5,7 @@
 
 mod behaviour;
 mod burst;
+mod cluster;
 mod comparison;
 mod hub;
 mod native;

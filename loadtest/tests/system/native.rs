@@ -106,7 +106,7 @@ fn a_server_without_the_subprotocol_is_told_from_one_that_has_it() {
 #[test]
 fn verify_needs_the_native_dialect() {
     let outcome = run_on(FloorServer::start().address, "/", "verify --dialect raw");
-    assert_eq!(outcome.code, 2);
+    assert_eq!(outcome.code, 64);
     assert!(outcome.stderr.contains("needs sessions"), "{}", outcome.stderr);
 }
 

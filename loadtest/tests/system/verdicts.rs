@@ -160,7 +160,8 @@ fn what_cannot_be_measured_is_refused_before_connecting() {
         ("slow-readers --offender-size 3", "--offender-size"),
     ] {
         let outcome = run_on(address, "/", line);
-        assert_eq!(outcome.code, 2, "{line}");
+        let is_this_machine = words == "limit of open files";
+        assert_eq!(outcome.code, if is_this_machine { 2 } else { 64 }, "{line}");
         assert!(outcome.stderr.contains(words), "{line}: {}", outcome.stderr);
     }
 }

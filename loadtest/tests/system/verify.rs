@@ -69,11 +69,16 @@ fn flaws_of_delivery_are_found_by_name_with_and_without_history() {
             (Flaw::Duplicates, "duplicated", "is duplicated"),
             (Flaw::Reorders, "reordered", "is reordered"),
             (Flaw::Damages, "damaged", "is damaged, wrong content from byte"),
-            (Flaw::Refuses, "refused", "was refused, limit: too many"),
+            (Flaw::Refuses, "refused", "was refused, forbidden: not you"),
         ] {
             let outcome = run_on(serve_hub(keeps, flaw), "/ws", FEW);
             assert_found(&outcome, flaw, name, words);
             assert_eq!(outcome.report["counts"][name], 1, "{keeps:?}, {flaw:?}: {outcome:?}");
+            let silently = u64::from(flaw == Flaw::DropsOne);
+            assert_eq!(
+                outcome.report["counts"]["lost silently"], silently,
+                "{keeps:?}, {flaw:?}: {outcome:?}"
+            );
         }
     }
 }
@@ -144,9 +149,13 @@ fn what_does_not_fit_together_is_refused() {
         ("verify --size 8", "--size must be at least 16"),
         ("verify --channels 2 --subscriptions 3", "cannot be more than --channels"),
         ("verify --resume-storm 5 --drop-every 1s", "cannot be used with"),
+        ("verify --fault kill@1s", "`ACTION:NAME@TIME`"),
+        ("verify --fault kill:node-1@1s", "only processes of --spawn"),
+        ("verify --spawn gateways=1", "cannot be used with"),
+        ("verify --allow lots=1", "nothing is called `lots`"),
     ] {
         let outcome = run_on(hub, "/ws", line);
-        assert_eq!(outcome.code, 2, "{line}");
+        assert_eq!(outcome.code, 64, "{line}");
         assert!(outcome.stderr.contains(words), "{line}: {}", outcome.stderr);
     }
 }

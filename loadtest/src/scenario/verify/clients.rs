@@ -3,6 +3,7 @@
 //! Place in the data path: a script (`verify.rs`, `storm.rs`) says when connections are made and cut and what is due; here the
 //! dialect is spoken, sessions come back after a cut, and what comes is checked by feeds.
 
+mod presence;
 mod receive;
 
 use std::cmp::Reverse;
@@ -14,9 +15,10 @@ use tidegate_protocol::channel::Channel;
 use tidegate_protocol::position::Position;
 use tidegate_wire::frame::OpCode;
 
+use self::presence::Attendance;
 use super::feed::{Feed, Place};
 use super::publisher::{Press, Publisher, Size};
-use super::session::{Link, Session, is_to_come_back};
+use super::session::{Advice, Link, Session};
 use super::tally::{Tally, Wrong};
 use crate::clock::Nanos;
 use crate::engine::{Commands, Dial, Ending, Goodbye, Lane};
@@ -41,12 +43,16 @@ pub(super) struct Clients {
     /// Messages of the schedule given to a publisher so far.
     assigned: u64,
     errands: BinaryHeap<Reverse<(Nanos, Lane, Errand)>>,
-    /// How far apart those come back whom the server cut.
+    /// Where and when those come back whom the server cut.
     random: Random,
+    /// Nodes, or load balancers, that clients may connect to.
+    targets: usize,
     /// Subscribers that have come back and got all they missed.
     pub(super) caught_up: usize,
     /// Why a `connect` was refused, until its connection is gone.
-    refusal: Option<String>,
+    refusal: Option<Refusal>,
+    /// By channel: who is present, once it was asked.
+    roll: Vec<Attendance>,
     pub(super) heard_at: Nanos,
     pub(super) tally: Tally,
 }
@@ -57,11 +63,23 @@ struct Subscriber {
     returning_since: Option<Nanos>,
 }
 
+/// `connect` was answered with an error.
+#[derive(Clone, Debug)]
+struct Refusal {
+    words: String,
+    /// After how long to try again; `None`: never.
+    retry_after: Option<Duration>,
+}
+
 /// Something to do later on a lane.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Errand {
     ComeBack,
     ReadAgain,
+    /// What the server did not take.
+    SendAgain,
+    /// The server asked for it, and answers are not waited for any longer.
+    Depart,
 }
 
 /// Who takes part.
@@ -73,6 +91,8 @@ pub(super) struct Cast {
     pub(super) channels: usize,
     /// Channels of each subscriber.
     pub(super) subscriptions: usize,
+    /// Nodes, or load balancers, that clients may connect to.
+    pub(super) targets: usize,
     pub(super) size_bytes: usize,
     /// Tells the idempotency keys of this run from those of others, the same seed or not.
     pub(super) run: u64,
@@ -88,9 +108,9 @@ pub(super) enum Step {
 
 /// A message's number: publisher above, its count below.
 pub(super) const COUNT_BITS: u32 = 48;
-/// How long whoever the server cut stays away, at least and on top of that at most.
-const BACK_OFF: Duration = Duration::from_millis(100);
-const JITTER: Duration = Duration::from_millis(400);
+/// A publish that was refused for now is sent again after so long at least, and on top of that at most so much.
+const REFUSED: Duration = Duration::from_millis(50);
+const REFUSED_JITTER: Duration = Duration::from_millis(100);
 
 impl Clients {
     pub(super) fn new(cast: &Cast) -> Self {
@@ -127,6 +147,8 @@ impl Clients {
             assigned: 0,
             errands: BinaryHeap::new(),
             random: Random::new(cast.seed),
+            targets: cast.targets,
+            roll: Vec::new(),
             caught_up: 0,
             refusal: None,
             heard_at: Nanos(0),
@@ -145,6 +167,7 @@ impl Clients {
     /// Messages are due from now on, for the publishers in turn.
     pub(super) fn begin(&mut self, rate: u64, now: Nanos) {
         self.schedule = Some(Schedule::new(now, rate));
+        self.tally.timeline.begin(now);
     }
 
     /// Sends what is due, of no more than `count` messages in all. Says when the next one is.
@@ -155,7 +178,7 @@ impl Clients {
             let lane = super::publisher::remainder(self.assigned, self.publishers.len());
             self.assigned += 1;
             self.publishers[lane].assign();
-            self.send_due(lane, out);
+            self.send_due(lane, now, out);
         }
         if self.assigned < count { schedule.due_at(self.assigned) } else { Nanos(u64::MAX) }
     }
@@ -166,10 +189,17 @@ impl Clients {
     }
 
     /// Cuts a connection; its client comes back at that time, or when it is told to.
-    pub(super) fn cut(&mut self, lane: Lane, goodbye: Goodbye, back_at: Option<Nanos>, out: &mut Commands) {
+    pub(super) fn cut(
+        &mut self,
+        lane: Lane,
+        goodbye: Goodbye,
+        back_at: Option<Nanos>,
+        now: Nanos,
+        out: &mut Commands,
+    ) {
         out.close(lane, goodbye);
         self.tally.cuts += 1;
-        self.leave(lane, back_at);
+        self.leave(lane, back_at, now);
     }
 
     /// A subscriber reads nothing until then.
@@ -192,7 +222,8 @@ impl Clients {
             let feeds = &mut self.subscribers[index].feeds;
             feeds.iter_mut().for_each(|feed| feed.handle_return(self.heads[feed.channel]));
         }
-        out.dial(lane, Dial::default());
+        self.tally.timeline.at(now).retries += 1;
+        out.dial(lane, Dial { target: self.random.below(self.targets), ..Dial::default() });
     }
 
     /// Does what has come due. Says when there is more.
@@ -205,6 +236,12 @@ impl Clients {
             match errand {
                 Errand::ComeBack => self.come_back(lane, now, out),
                 Errand::ReadAgain => out.resume_reading(lane),
+                Errand::SendAgain if self.is_up(lane) => {
+                    self.tally.sent_again += self.publishers[lane].send_refused_again(&mut self.press, out);
+                }
+                // It comes back first, and sends everything again.
+                Errand::SendAgain => {}
+                Errand::Depart => self.depart(lane, now, out),
             }
         }
         Nanos(u64::MAX)
@@ -234,27 +271,47 @@ impl Clients {
     /// The connection is gone.
     pub(super) fn handle_end(&mut self, lane: Lane, ending: &Ending, now: Nanos) {
         let refusal = self.refusal.take();
-        if self.sessions[lane].link == Link::Down {
+        let session = &mut self.sessions[lane];
+        let link = session.link;
+        if matches!(link, Link::Down | Link::Finished) {
             return;
         }
-        let ending = refusal.map_or_else(|| ending.clone(), Ending::Rejected);
-        *self.tally.endings.entry(ending.to_string()).or_default() += 1;
-        if is_to_come_back(&ending) {
-            let back_at = now + BACK_OFF + self.random.duration(JITTER);
-            self.leave(lane, Some(back_at));
-        } else {
-            self.tally.found(Wrong::NotResumed, 1, || format!("client {lane}: ended for good, {ending}"));
+        let (leaving, closing) = (session.leaving.take(), session.closing.take());
+        let words = refusal.as_ref().map_or_else(|| ending.to_string(), |refusal| refusal.words.clone());
+        *self.tally.endings.entry(words.clone()).or_default() += 1;
+        if let Some((_, away)) = leaving {
+            return self.leave(lane, Some(now + away), now);
+        }
+        match (link, ending) {
+            (Link::Opening, _) => self.tally.refused_connects += 1,
+            (_, Ending::Closed { .. }) => self.tally.closes_with_a_code += 1,
+            _ => self.tally.unannounced_closes += 1,
+        }
+        let (advice, at_least) = match (closing, refusal) {
+            (Some(told), _) => told,
+            (None, Some(Refusal { retry_after: Some(after), .. })) => (Advice::BackOff, after),
+            (None, Some(_)) => (Advice::StayAway, Duration::ZERO),
+            (None, None) => (Advice::after(ending), Duration::ZERO),
+        };
+        if advice == Advice::StayAway {
+            self.tally.found(Wrong::NotResumed, 1, || format!("client {lane}: ended for good, {words}"));
             self.sessions[lane].link = Link::Finished;
+        } else {
+            let wait = self.sessions[lane].wait(advice, at_least, now, &mut self.random);
+            self.leave(lane, Some(now + wait), now);
         }
     }
 
     /// Why the connection that ended was refused, if it was: for a run that cannot begin.
     pub(super) fn take_refusal(&mut self) -> Option<String> {
-        self.refusal.take()
+        self.refusal.take().map(|refusal| refusal.words)
     }
 
-    fn leave(&mut self, lane: Lane, back_at: Option<Nanos>) {
-        self.sessions[lane].link = Link::Down;
+    fn leave(&mut self, lane: Lane, back_at: Option<Nanos>, now: Nanos) {
+        if matches!(self.sessions[lane].link, Link::Up | Link::Leaving) {
+            self.tally.timeline.at(now).disconnected += 1;
+        }
+        self.sessions[lane].handle_lost(now);
         if let Some(index) = lane.checked_sub(self.publishers.len()) {
             self.subscribers[index].feeds.iter_mut().for_each(Feed::handle_away);
         }
@@ -263,11 +320,32 @@ impl Clients {
         }
     }
 
-    fn send_due(&mut self, lane: Lane, out: &mut Commands) {
+    /// Leaves as the server asked, unless that has happened.
+    fn depart(&mut self, lane: Lane, now: Nanos, out: &mut Commands) {
+        if self.sessions[lane].link == Link::Leaving
+            && let Some((_, away)) = self.sessions[lane].leaving.take()
+        {
+            out.close(lane, Goodbye::Return);
+            self.leave(lane, Some(now + away), now);
+        }
+    }
+
+    /// Leaves once nothing is owed any more, or it has taken too long.
+    fn depart_if_due(&mut self, lane: Lane, now: Nanos, out: &mut Commands) {
+        let owed = self.publishers.get(lane).map_or(0, Publisher::unanswered);
+        let is_late = self.sessions[lane].leaving.is_some_and(|(until, _)| now >= until);
+        if owed == 0 || is_late {
+            self.depart(lane, now, out);
+        }
+    }
+
+    fn send_due(&mut self, lane: Lane, now: Nanos, out: &mut Commands) {
         if self.sessions[lane].link == Link::Up
             && let Some(publisher) = self.publishers.get_mut(lane)
         {
-            self.tally.sent += publisher.send_due(&mut self.press, out);
+            let count = publisher.send_due(&mut self.press, out);
+            self.tally.sent += count;
+            self.tally.timeline.at(now).sent += count;
         }
     }
 
@@ -294,7 +372,7 @@ impl Clients {
     /// The run is over: what is missing now is lost.
     pub(super) fn settle(&mut self) {
         for (lane, session) in self.sessions.iter().enumerate() {
-            if matches!(session.link, Link::Down | Link::Opening) {
+            if matches!(session.link, Link::Down | Link::Opening | Link::Leaving) {
                 self.tally
                     .found(Wrong::NotResumed, 1, || format!("client {lane}: it is not back at the end"));
             }
@@ -304,13 +382,17 @@ impl Clients {
                 format!("publisher {lane}: {} messages have no answer", publisher.unanswered())
             });
         }
-        for (subscriber, own) in self.subscribers.iter().enumerate() {
-            for feed in &own.feeds {
+        for (subscriber, own) in self.subscribers.iter_mut().enumerate() {
+            for feed in &mut own.feeds {
+                for (at, publisher) in self.publishers.iter().enumerate() {
+                    publisher.refused(feed.channel).for_each(|number| feed.forgive(at, number));
+                }
                 let place = Place { subscriber, channel: self.press.channels[feed.channel].as_str() };
                 let published = |publisher: usize| self.publishers[publisher].published(feed.channel);
                 feed.settle(published, place, &mut self.tally);
             }
         }
+        self.settle_roll();
     }
 }
 

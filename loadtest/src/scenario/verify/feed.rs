@@ -47,6 +47,15 @@ pub(super) struct Place<'p> {
     pub(super) channel: &'p str,
 }
 
+/// Which publication of whom.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Numbered {
+    pub(super) publisher: usize,
+    pub(super) number: u64,
+    /// The server refused it for now, and later ones came first: it may come after them.
+    pub(super) was_overtaken: bool,
+}
+
 /// When a message was published, as the server tells.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Age {
@@ -131,7 +140,10 @@ impl Feed {
     pub(super) fn handle_gap(&mut self, position: Option<Position>) {
         self.excuse(Excuse::Told);
         if let (Some(own), Some(told)) = (&mut self.position, position) {
-            *own = Position { epoch: told.epoch, offset: told.offset.max(own.offset) };
+            // The position told is that of the first message that is not lost.
+            let before = told.offset.saturating_sub(1);
+            let known = if own.epoch == told.epoch { own.offset } else { 0 };
+            *own = Position { epoch: told.epoch, offset: before.max(known) };
         }
         if let CatchUp::Promised { head } = self.catch_up
             && self.position.is_none_or(|own| own.offset >= head)
@@ -140,15 +152,15 @@ impl Feed {
         }
     }
 
-    /// Publication `number` of `publisher`. Says whether it is from before the subscriber set out.
+    /// One publication. Says whether it is from before the subscriber set out.
     pub(super) fn handle_message(
         &mut self,
-        publisher: usize,
-        number: u64,
+        of: Numbered,
         offset: Option<u64>,
         place: Place<'_>,
         tally: &mut Tally,
     ) -> Age {
+        let Numbered { publisher, number, .. } = of;
         if matches!(self.catch_up, CatchUp::Unknown | CatchUp::Away { .. }) {
             tally.found(Wrong::Protocol, 1, || format!("{place}: a message before the reply to connect"));
         }
@@ -165,6 +177,7 @@ impl Feed {
         };
         match arrival {
             Arrival::Due | Arrival::Skipping(_) => {}
+            Arrival::Late if of.was_overtaken => {}
             Arrival::Late => tally.found(Wrong::Reordered, 1, || {
                 format!(
                     "{place}: message {number} of publisher {publisher} is reordered, later ones came before"
@@ -180,6 +193,11 @@ impl Feed {
     /// Has everything come, given how many each publisher published on the channel?
     pub(super) fn is_complete(&self, published: impl Fn(usize) -> u64) -> bool {
         self.streams.iter().enumerate().all(|(publisher, stream)| stream.is_complete(published(publisher)))
+    }
+
+    /// The server refused this publication: it need not come.
+    pub(super) fn forgive(&mut self, publisher: usize, number: u64) {
+        self.streams[publisher].arrive(number);
     }
 
     /// The run is over: what did not come is lost.

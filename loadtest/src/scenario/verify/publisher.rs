@@ -3,7 +3,7 @@
 //! Place in the data path: `clients.rs` says what is due and gives it the replies. Message `turn` of a publisher goes to channel
 //! `(publisher + turn) mod channels`; its number there is `turn / channels`, so that each subscriber knows which comes next.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use tidegate_protocol::channel::Channel;
 use tidegate_wire::frame::OpCode;
@@ -26,6 +26,10 @@ pub(super) struct Publisher {
     sent: u64,
     /// Those without an answer, in order.
     pending: VecDeque<Pending>,
+    /// Turns that were refused for good: nobody is owed them.
+    refused: Vec<u64>,
+    /// Turns that were refused for now: later ones may have been taken meanwhile.
+    overtaken: HashSet<u64>,
 }
 
 /// How many there are.
@@ -39,6 +43,14 @@ pub(super) struct Size {
 struct Pending {
     turn: u64,
     times_sent: u32,
+    standing: Standing,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Standing {
+    Sent,
+    /// The server does not take it now.
+    RefusedForNow,
 }
 
 /// What it takes to put a message together.
@@ -63,7 +75,15 @@ const IN_FLIGHT_MAX: usize = 32;
 
 impl Publisher {
     pub(super) fn new(index: usize, of: Size) -> Self {
-        Self { index, of, assigned: 0, sent: 0, pending: VecDeque::new() }
+        Self {
+            index,
+            of,
+            assigned: 0,
+            sent: 0,
+            pending: VecDeque::new(),
+            refused: Vec::new(),
+            overtaken: HashSet::new(),
+        }
     }
 
     /// One more message is due.
@@ -87,7 +107,7 @@ impl Publisher {
         while self.sent < self.assigned && self.pending.len() < IN_FLIGHT_MAX {
             let turn = self.sent;
             self.sent += 1;
-            self.pending.push_back(Pending { turn, times_sent: 1 });
+            self.pending.push_back(Pending { turn, times_sent: 1, standing: Standing::Sent });
             self.send(turn, press, out);
         }
         self.sent - before
@@ -97,26 +117,80 @@ impl Publisher {
     /// keys. Says how many.
     pub(super) fn send_again(&mut self, press: &mut Press, out: &mut Commands) -> u64 {
         for at in 0..self.pending.len() {
-            self.pending[at].times_sent += 1;
-            self.send(self.pending[at].turn, press, out);
+            self.send_once_more(at, press, out);
         }
         self.pending.len() as u64
     }
 
+    /// The command with this `id` was refused for good. `None`: it was not one of those without an answer.
+    pub(super) fn handle_refusal(&mut self, id: u32) -> Option<Acknowledged> {
+        let refused = self.handle_answer(id);
+        self.refused.extend(refused.map(|message| message.turn));
+        refused
+    }
+
+    /// The numbers on a channel that were refused for good, in the order of the answers.
+    pub(super) fn refused(&self, channel: usize) -> impl Iterator<Item = u64> {
+        let is_there = move |turn: &&u64| self.of.channel_of(self.index, **turn) == channel;
+        self.refused.iter().filter(is_there).map(|turn| turn / self.of.channels as u64)
+    }
+
+    /// The server does not take the command with this `id` now. Says whether it is one of those without an answer.
+    pub(super) fn handle_refusal_for_now(&mut self, id: u32) -> bool {
+        let refused = self.position_of(id).and_then(|at| self.pending.get_mut(at));
+        refused.map(|pending| pending.standing = Standing::RefusedForNow).is_some()
+    }
+
+    /// What was refused for now, again, in order and with the same keys. Says how many.
+    pub(super) fn send_refused_again(&mut self, press: &mut Press, out: &mut Commands) -> u64 {
+        let mut count = 0;
+        for at in 0..self.pending.len() {
+            if self.pending[at].standing == Standing::RefusedForNow {
+                self.send_once_more(at, press, out);
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// May this message of a channel come after later ones?
+    pub(super) fn was_overtaken(&self, channel: usize, number: u64) -> bool {
+        !self.overtaken.is_empty()
+            && self.overtaken.contains(&(number * self.of.channels as u64 + self.first_turn(channel)))
+    }
+
+    fn send_once_more(&mut self, at: usize, press: &mut Press, out: &mut Commands) {
+        let pending = &mut self.pending[at];
+        pending.times_sent += 1;
+        let was_refused = std::mem::replace(&mut pending.standing, Standing::Sent) == Standing::RefusedForNow;
+        let turn = pending.turn;
+        if was_refused {
+            self.overtaken.insert(turn);
+        }
+        self.send(turn, press, out);
+    }
+
+    fn position_of(&self, id: u32) -> Option<usize> {
+        let turn = u64::from(id.checked_sub(FIRST_ID)?);
+        self.pending.binary_search_by_key(&turn, |pending| pending.turn).ok()
+    }
+
+    fn first_turn(&self, channel: usize) -> u64 {
+        let channels = self.of.channels;
+        ((channel + channels - self.index % channels) % channels) as u64
+    }
+
     /// The command with this `id` was answered. `None`: it was not one of those without an answer.
     pub(super) fn handle_answer(&mut self, id: u32) -> Option<Acknowledged> {
-        let turn = u64::from(id.checked_sub(FIRST_ID)?);
-        let at = self.pending.binary_search_by_key(&turn, |pending| pending.turn).ok()?;
-        let Pending { turn, times_sent } = self.pending.remove(at)?;
+        let at = self.position_of(id)?;
+        let Pending { turn, times_sent, .. } = self.pending.remove(at)?;
         Some(Acknowledged { turn, times_sent })
     }
 
     /// How many of its messages on a channel must reach a subscriber: those up to the first that was not answered.
     pub(super) fn published(&self, channel: usize) -> u64 {
         let end = self.pending.front().map_or(self.sent, |oldest| oldest.turn);
-        let channels = self.of.channels;
-        let first = (channel + channels - self.index % channels) % channels;
-        end.saturating_sub(first as u64).div_ceil(channels as u64)
+        end.saturating_sub(self.first_turn(channel)).div_ceil(self.of.channels as u64)
     }
 
     fn send(&self, turn: u64, press: &mut Press, out: &mut Commands) {
@@ -189,6 +263,23 @@ mod tests {
         assert_eq!(publisher.handle_answer(FIRST_ID + 2), None, "an answer to nothing");
         assert!(publisher.is_idle());
         assert_eq!([0, 1, 2].map(|channel| publisher.published(channel)), [2, 2, 2]);
+    }
+
+    #[test]
+    fn what_was_refused_for_now_is_sent_again_and_may_come_late() {
+        let (mut publisher, mut press, mut out) = (Publisher::new(0, SIZE), press(), Commands::new(1, 1));
+        (0..6).for_each(|_| publisher.assign());
+        publisher.send_due(&mut press, &mut out);
+        assert!(publisher.handle_refusal_for_now(FIRST_ID + 3));
+        assert!(!publisher.handle_refusal_for_now(FIRST_ID + 6), "an answer to nothing");
+        assert_eq!(publisher.send_refused_again(&mut press, &mut out), 1);
+        assert_eq!(publisher.send_refused_again(&mut press, &mut out), 0, "it is on its way");
+
+        // Turn 3 is number 1 of channel 0.
+        assert!(publisher.was_overtaken(0, 1));
+        assert!(!publisher.was_overtaken(0, 0) && !publisher.was_overtaken(1, 1));
+        let acknowledged = publisher.handle_answer(FIRST_ID + 3);
+        assert_eq!(acknowledged, Some(Acknowledged { turn: 3, times_sent: 2 }));
     }
 
     #[test]

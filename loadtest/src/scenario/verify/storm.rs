@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use super::clients::{Cast, Clients, Step};
-use super::{LOOK, OPENING, engine, report};
+use super::{LOOK, OPENING, bounds, engine, opener, report, written};
 use crate::clock::Nanos;
-use crate::engine::{Commands, Dial, Ending, Goodbye, Lane, Load, Wake};
+use crate::engine::{Commands, Ending, Goodbye, Lane, Load, Wake};
 use crate::failure::Failure;
 use crate::native::Native;
 use crate::payload::STAMP_BYTES;
@@ -17,11 +17,14 @@ use crate::random;
 use crate::report::{Report, ServerUse};
 use crate::scenario::Common;
 use crate::scenario::opening::Opener;
+use crate::target::Target;
 
 /// A storm.
 #[derive(Clone, Debug)]
 pub(crate) struct StormPlan {
     pub(crate) common: Common,
+    /// Nodes, or one load balancer.
+    pub(crate) targets: Vec<Target>,
     pub(crate) native: Native,
     pub(crate) sessions: usize,
     /// Each session is on one of them.
@@ -56,13 +59,14 @@ pub(crate) fn run(plan: StormPlan) -> Result<Report, Failure> {
         subscribers: plan.sessions,
         channels: plan.channels,
         subscriptions: 1,
+        targets: plan.targets.len(),
         size_bytes: plan.size_bytes,
         run: random::seed()?,
         seed: plan.seed,
     };
-    let mut engine = engine(&plan.common, &cast)?;
+    let mut engine = engine(&plan.common, &plan.targets, &cast)?;
     let mut storm = Storm {
-        opener: Opener::new(0..cast.lanes(), Dial::default(), plan.common.target.to_string()),
+        opener: opener(&plan.targets, &cast),
         clients: Clients::new(&cast),
         part: Part::Opening { until: Nanos::now() + OPENING },
         next: PUBLISHER + 1,
@@ -110,7 +114,7 @@ enum Part {
 impl Storm {
     fn cut_all(&mut self, now: Nanos, out: &mut Commands) {
         for lane in PUBLISHER + 1..self.clients.lanes() {
-            self.clients.cut(lane, Goodbye::Fin, None, out);
+            self.clients.cut(lane, Goodbye::Fin, None, now, out);
         }
         self.part = Part::Resting { until: now + self.plan.settle };
     }
@@ -141,7 +145,10 @@ impl Storm {
     fn report(mut self) -> Result<Report, Failure> {
         self.clients.settle();
         let caught_up = self.clients.caught_up as u64;
-        let mut report = report(&self.plan.common, self.clients.tally, self.span_ns, None)?;
+        let counts = self.clients.tally.counts();
+        self.clients.tally.violations = bounds::violations(&[], &counts, &self.clients.tally, Duration::ZERO);
+        let mut report = report(&self.plan.common, &self.clients.tally, self.span_ns, None)?;
+        report.url = written(&self.plan.targets);
         report.unit = "session";
         report.units = caught_up;
         report.units_per_second = crate::report::per_second(caught_up, self.span_ns);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::timeline::Timeline;
 use crate::latency::Latency;
 use crate::report::Faults;
 
@@ -21,7 +22,16 @@ pub(super) struct Tally {
     pub(super) cuts: u64,
     pub(super) stalls: u64,
     /// Times the server asked a client to come back elsewhere.
-    pub(super) asked_to_leave: u64,
+    pub(super) announced_reconnects: u64,
+    /// Connections that ended with a close frame, and without one.
+    pub(super) closes_with_a_code: u64,
+    pub(super) unannounced_closes: u64,
+    /// Attempts to come back that came to nothing.
+    pub(super) refused_connects: u64,
+    /// Publishes that the server did not take yet, and that were sent again.
+    pub(super) refused_for_now: u64,
+    /// Times the server said, in a connection, that messages are lost.
+    pub(super) gaps_told: u64,
     /// Sessions that went on.
     pub(super) resumed: u64,
     /// Channels, over all resumes, of which the server said that nothing is missing.
@@ -35,16 +45,22 @@ pub(super) struct Tally {
     pub(super) acknowledgement: Latency,
     /// From setting out to come back to the reply to `connect`.
     pub(super) resume: Latency,
-    /// From there to the last replayed message, the way back included.
+    /// From the loss of the connection to the reply to `connect` on the next.
+    pub(super) resume_from_loss: Latency,
+    /// From setting out to come back to the last replayed message.
     pub(super) catch_up: Latency,
+    pub(super) timeline: Timeline,
     pub(super) endings: BTreeMap<String, u64>,
+    /// Whatever is wrong, within its bound or not.
     pub(super) faults: Faults,
+    /// What is beyond its bound.
+    pub(super) violations: Vec<String>,
 }
 
 /// What may be wrong.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Wrong {
-    /// It never came.
+    /// It never came, and nobody said so.
     Lost,
     /// It never came, and the server said so: still too few on a channel with history.
     LostAsTold,
@@ -60,10 +76,14 @@ pub(super) enum Wrong {
     Refused,
     /// Anything else that the dialect does not allow.
     Protocol,
+    /// Somebody is present who is not there.
+    Ghost,
+    /// Somebody is there who is not present.
+    Absent,
 }
 
 impl Wrong {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Lost,
         Self::LostAsTold,
         Self::Duplicated,
@@ -73,11 +93,13 @@ impl Wrong {
         Self::NotResumed,
         Self::Refused,
         Self::Protocol,
+        Self::Ghost,
+        Self::Absent,
     ];
 
     fn name(self) -> &'static str {
         match self {
-            Self::Lost => "lost",
+            Self::Lost => "lost silently",
             Self::LostAsTold => "lost, as told",
             Self::Duplicated => "duplicated",
             Self::Reordered => "reordered",
@@ -86,6 +108,8 @@ impl Wrong {
             Self::NotResumed => "not resumed",
             Self::Refused => "refused",
             Self::Protocol => "against the protocol",
+            Self::Ghost => "ghosts",
+            Self::Absent => "absent",
         }
     }
 }
@@ -102,7 +126,12 @@ impl Tally {
             missed_away: 0,
             cuts: 0,
             stalls: 0,
-            asked_to_leave: 0,
+            announced_reconnects: 0,
+            closes_with_a_code: 0,
+            unannounced_closes: 0,
+            refused_connects: 0,
+            refused_for_now: 0,
+            gaps_told: 0,
             resumed: 0,
             recovered: 0,
             not_recovered: 0,
@@ -110,9 +139,12 @@ impl Tally {
             delivery: Latency::new(),
             acknowledgement: Latency::new(),
             resume: Latency::new(),
+            resume_from_loss: Latency::new(),
             catch_up: Latency::new(),
+            timeline: Timeline::default(),
             endings: BTreeMap::new(),
             faults: Faults::default(),
+            violations: Vec::new(),
         }
     }
 
@@ -128,6 +160,11 @@ impl Tally {
         self.wrong[wrong as usize]
     }
 
+    /// Silently or not.
+    pub(super) fn lost(&self) -> u64 {
+        self.count_of(Wrong::Lost) + self.count_of(Wrong::LostAsTold)
+    }
+
     /// By name, for the report.
     pub(super) fn counts(&self) -> BTreeMap<&'static str, u64> {
         let mut counts = BTreeMap::from([
@@ -140,7 +177,14 @@ impl Tally {
             ("missed while away", self.missed_away),
             ("cut", self.cuts),
             ("stalled", self.stalls),
-            ("asked to leave", self.asked_to_leave),
+            ("announced reconnects", self.announced_reconnects),
+            ("closes with a code", self.closes_with_a_code),
+            ("unannounced closes", self.unannounced_closes),
+            ("refused connects", self.refused_connects),
+            ("refused for now", self.refused_for_now),
+            ("gaps told", self.gaps_told),
+            ("peak retries a second", self.timeline.retries_peak()),
+            ("lost", self.lost()),
             ("resumed", self.resumed),
             ("recovered true", self.recovered),
             ("recovered false", self.not_recovered),
@@ -158,16 +202,30 @@ impl Tally {
         )
     }
 
+    /// The report's faults: those beyond their bounds, and then examples of what was wrong.
+    pub(super) fn judged(&self) -> Faults {
+        let mut judged = Faults::default();
+        self.violations.iter().for_each(|violation| judged.add(|| violation.clone()));
+        if judged.count > 0 {
+            judged.count = judged.count.max(self.faults.count);
+            judged.first.extend(self.faults.first.iter().cloned());
+        }
+        judged
+    }
+
     /// The verdict in a sentence.
     pub(super) fn conclusion(&self) -> String {
         let Self { sent, acknowledged, delivered, resumed, .. } = self;
-        let lost = self.count_of(Wrong::Lost) + self.count_of(Wrong::LostAsTold);
+        let (lost, silently) = (self.lost(), self.count_of(Wrong::Lost));
         let (duplicated, reordered) = (self.count_of(Wrong::Duplicated), self.count_of(Wrong::Reordered));
         let resume = self.resume.summary("resume");
         let mut words = format!(
             "{sent} messages sent, {acknowledged} acknowledged, {delivered} delivered: {lost} lost, \
              {duplicated} duplicated, {reordered} reordered."
         );
+        if lost > 0 {
+            words += &format!(" Of the loss, {silently} were lost silently, {} were told.", lost - silently);
+        }
         if resume.count > 0 {
             words += &format!(
                 " {resumed} sessions resumed, half of them within {:.1} ms, 99 % within {:.1} ms.",
@@ -190,10 +248,12 @@ mod tests {
             assert_eq!(wrong as usize, at);
             tally.found(wrong, at as u64, || "bad".to_owned());
         }
-        assert_eq!(tally.counts()["lost"], 0);
+        assert_eq!(tally.counts()["lost silently"], 0);
+        assert_eq!(tally.counts()["lost"], 1, "told or not");
         assert_eq!(tally.counts()["reordered"], 3);
         assert_eq!(tally.counts()["against the protocol"], 8);
-        assert_eq!(tally.faults.count, 8, "none of something is no fault");
+        assert_eq!(tally.counts()["absent"], 10);
+        assert_eq!(tally.faults.count, 10, "none of something is no fault");
     }
 
     #[test]

@@ -23,12 +23,12 @@ fn bytes_go_through_both_ways_in_fair_weather_and_so_does_the_end() {
 fn a_cut_ends_what_is_there_and_what_comes_until_it_is_healed() {
     let link = Link::open(echo(), 1).unwrap();
     let mut before = TcpStream::connect(link.address()).unwrap();
-    assert_eq!(ask(&mut before), b"hello");
+    assert_eq!(ask(&mut before), *b"hello");
     link.set_weather(Some(Weather::Cut));
     assert!(is_ended(&mut before));
     assert!(is_ended(&mut TcpStream::connect(link.address()).unwrap()));
     link.set_weather(None);
-    assert_eq!(ask(&mut TcpStream::connect(link.address()).unwrap()), b"hello");
+    assert_eq!(ask(&mut TcpStream::connect(link.address()).unwrap()), *b"hello");
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn what_is_held_comes_once_it_is_healed() {
     for direction in [Direction::Both, Direction::Out, Direction::In] {
         let link = Link::open(echo(), 1).unwrap();
         let mut client = TcpStream::connect(link.address()).unwrap();
-        assert_eq!(ask(&mut client), b"hello");
+        assert_eq!(ask(&mut client), *b"hello");
         link.set_weather(Some(Weather::Hold(direction)));
         client.write_all(b"hello").unwrap();
         client.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
@@ -61,8 +61,8 @@ fn a_delay_and_a_narrow_link_take_at_least_their_time() {
         link.set_weather(Some(weather));
         let mut client = TcpStream::connect(link.address()).unwrap();
         let from = Instant::now();
-        assert_eq!(ask(&mut client), b"hello");
-        assert_eq!(ask(&mut client), b"hello");
+        assert_eq!(ask(&mut client), *b"hello");
+        assert_eq!(ask(&mut client), *b"hello");
         assert!(from.elapsed() >= Duration::from_millis(80), "{weather:?}: {:?}", from.elapsed());
     }
 }
@@ -81,10 +81,10 @@ fn a_link_that_leads_elsewhere_ends_what_led_there_before() {
     let (first, second) = (constant(b"first"), constant(b"other"));
     let link = Link::open(first, 1).unwrap();
     let mut client = TcpStream::connect(link.address()).unwrap();
-    assert_eq!(ask(&mut client), b"first");
+    assert_eq!(ask(&mut client), *b"first");
     link.lead_to(second);
     assert!(is_ended(&mut client));
-    assert_eq!(ask(&mut TcpStream::connect(link.address()).unwrap()), b"other");
+    assert_eq!(ask(&mut TcpStream::connect(link.address()).unwrap()), *b"other");
 }
 
 fn ask(client: &mut TcpStream) -> [u8; 5] {

@@ -2,20 +2,22 @@
 //!
 //! Place in the data path: a text message comes from the engine; its objects change sessions, publishers and feeds one by one.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use tidegate_protocol::command::objects;
+use tidegate_protocol::error::ErrorBody;
 use tidegate_protocol::event::{Connected, Event, Message, Published, Reply, parse};
 use tidegate_protocol::position::Position;
 use tidegate_wire::frame::OpCode;
 
-use super::{COUNT_BITS, Clients, Step};
+use super::{COUNT_BITS, Clients, Errand, REFUSED, REFUSED_JITTER, Refusal, Step};
 use crate::clock::Nanos;
-use crate::engine::{Commands, Goodbye, Lane};
+use crate::engine::{Commands, Ending, Goodbye, Lane};
 use crate::native::{PONG, payload_of};
 use crate::payload;
-use crate::scenario::verify::feed::{Age, Feed, Place};
-use crate::scenario::verify::session::{Entry, Link};
+use crate::scenario::verify::feed::{Age, Feed, Numbered, Place};
+use crate::scenario::verify::session::{Advice, Entry, Link};
 use crate::scenario::verify::tally::Wrong;
 
 impl Clients {
@@ -27,6 +29,10 @@ impl Clients {
         now: Nanos,
         out: &mut Commands,
     ) -> Step {
+        if matches!(self.sessions[lane].link, Link::Down | Link::Finished) {
+            // It has left, and the server has not heard of that: all of this comes again after the resume.
+            return Step::Other;
+        }
         self.heard_at = now;
         let mut step = Step::Other;
         let Ok(text) = str::from_utf8(text) else {
@@ -51,39 +57,47 @@ impl Clients {
             Event::Message(message) => self.deliver(lane, &message, now),
             Event::Reply { id, reply: Reply::Publish(published) } => {
                 self.acknowledge(lane, id, published, now);
-                self.send_due(lane, out);
+                self.send_due(lane, now, out);
+                self.depart_if_due(lane, now, out);
             }
+            Event::Reply { id, reply: Reply::Presence { members } } => self.handle_presence(id, &members),
             Event::Error { error, .. } if self.sessions[lane].link == Link::Opening => {
-                self.refusal = Some(format!("{}: {}", error.code, error.message));
+                let retry_after = error.is_retryable().then(|| retry_after(&error));
+                self.refusal =
+                    Some(Refusal { words: Ending::Rejected(error.to_string()).to_string(), retry_after });
                 out.close(lane, Goodbye::Fin);
             }
-            Event::Error { id, error } => {
-                let known = id.zip(self.publishers.get_mut(lane)).and_then(|(id, own)| own.handle_answer(id));
-                let what =
-                    known.map_or("a command".to_owned(), |message| format!("message {}", message.turn));
-                self.tally.found(Wrong::Refused, 1, || {
-                    format!("client {lane}: {what} was refused, {}: {}", error.code, error.message)
-                });
-                self.send_due(lane, out);
-            }
+            Event::Error { id, error } => self.handle_error(lane, id, &error, now, out),
             Event::Unsubscribed(told) => self.tally.found(Wrong::Refused, 1, || {
                 format!("client {lane}: unsubscribed from {}, {}: {}", told.channel, told.code, told.message)
             }),
             Event::Gap(gap) => {
+                self.tally.gaps_told += 1;
                 if let Some((feed, _)) = self.feed(lane, &gap.channel) {
                     feed.handle_gap(gap.position);
                 }
                 self.check_caught_up(lane, now);
             }
             Event::Reconnect(order) => {
-                self.tally.asked_to_leave += 1;
-                out.close(lane, Goodbye::Fin);
-                self.leave(lane, Some(now + Duration::from_millis(order.after_ms)));
+                self.tally.announced_reconnects += 1;
+                let until = now + Duration::from_millis(order.within_ms / 2);
+                let session = &mut self.sessions[lane];
+                session.leaving = Some((until, Duration::from_millis(order.after_ms)));
+                session.link = Link::Leaving;
+                self.errands.push(Reverse((until, lane, Errand::Depart)));
+                self.depart_if_due(lane, now, out);
+            }
+            Event::Closing(told) => {
+                let advice = match Advice::after(&Ending::Closed { code: told.code }) {
+                    _ if !told.reconnect => Advice::StayAway,
+                    Advice::StayAway => Advice::AtOnce,
+                    advice => advice,
+                };
+                let at_least = Duration::from_millis(told.after_ms.unwrap_or(0));
+                self.sessions[lane].closing = Some((advice, at_least));
             }
             Event::Ping => out.send_frame(lane, OpCode::Text, PONG),
-            // The close frame says what `closing` says.
-            Event::Closing(_)
-            | Event::Direct(_)
+            Event::Direct(_)
             | Event::Join(_)
             | Event::Leave(_)
             | Event::Expiring { .. }
@@ -92,12 +106,37 @@ impl Clients {
         }
     }
 
+    fn handle_error(
+        &mut self,
+        lane: Lane,
+        id: Option<u32>,
+        error: &ErrorBody,
+        now: Nanos,
+        out: &mut Commands,
+    ) {
+        let own = id.zip(self.publishers.get_mut(lane));
+        if error.is_retryable() && own.is_some_and(|(id, own)| own.handle_refusal_for_now(id)) {
+            self.tally.refused_for_now += 1;
+            let wait = retry_after(error).max(REFUSED) + self.random.duration(REFUSED_JITTER);
+            self.errands.push(Reverse((now + wait, lane, Errand::SendAgain)));
+            return;
+        }
+        let known = id.zip(self.publishers.get_mut(lane)).and_then(|(id, own)| own.handle_refusal(id));
+        let what = known.map_or("a command".to_owned(), |message| format!("message {}", message.turn));
+        self.tally.found(Wrong::Refused, 1, || {
+            format!("client {lane}: {what} was refused, {}: {}", error.code, error.message)
+        });
+        self.send_due(lane, now, out);
+    }
+
     fn enter(&mut self, lane: Lane, connected: &Connected<'_>, now: Nanos, out: &mut Commands) {
         let since = self.sessions[lane].returning_since;
         match self.sessions[lane].handle_connected(connected, now) {
             Entry::First => {}
-            Entry::Resumed { after_ns } => {
+            Entry::Resumed { after_ns, from_loss_ns } => {
                 self.tally.resumed += 1;
+                self.tally.timeline.at(now).resumed += 1;
+                self.tally.resume_from_loss.record(from_loss_ns);
                 self.tally.resume.record(after_ns);
             }
             Entry::Replaced => {
@@ -113,7 +152,7 @@ impl Clients {
             }
             None => {
                 self.tally.sent_again += self.publishers[lane].send_again(&mut self.press, out);
-                self.send_due(lane, out);
+                self.send_due(lane, now, out);
             }
         }
     }
@@ -131,6 +170,7 @@ impl Clients {
 
     fn deliver(&mut self, lane: Lane, message: &Message<'_>, now: Nanos) {
         self.tally.delivered += 1;
+        self.tally.timeline.at(now).delivered += 1;
         let payload = payload_of(&message.data);
         let number = payload::number_of(payload).unwrap_or(u64::MAX);
         let publisher = usize::try_from(number >> COUNT_BITS).unwrap_or(usize::MAX);
@@ -151,12 +191,16 @@ impl Clients {
             self.tally.found(Wrong::Damaged, 1, || format!("{place}: a message is damaged, {mismatch}"));
         }
         let count = number & ((1 << COUNT_BITS) - 1);
-        match feed.handle_message(publisher, count, message.offset, place, &mut self.tally) {
+        let was_overtaken = self.publishers[publisher].was_overtaken(channel, count);
+        let of = Numbered { publisher, number: count, was_overtaken };
+        match feed.handle_message(of, message.offset, place, &mut self.tally) {
             Age::Replayed => self.tally.replayed += 1,
             Age::Live => {
                 if let Some(schedule) = &self.schedule {
                     let due_at = self.size.due_at(schedule, publisher, channel, count);
-                    self.tally.delivery.record(now.since(due_at));
+                    let after_ns = now.since(due_at);
+                    self.tally.delivery.record(after_ns);
+                    self.tally.timeline.note_delivery(now, after_ns);
                 }
             }
         }
@@ -172,6 +216,7 @@ impl Clients {
                 .found(Wrong::Protocol, 1, || format!("client {lane}: a reply to nothing, id {id}"));
         };
         self.tally.acknowledged += 1;
+        self.tally.timeline.at(now).acknowledged += 1;
         self.tally.recognised += u64::from(duplicate);
         if duplicate && message.times_sent == 1 {
             self.tally.found(Wrong::Protocol, 1, || {
@@ -207,4 +252,9 @@ impl Clients {
         let feed = self.subscribers[index].feeds.iter_mut().find(|feed| feed.channel == channel)?;
         Some((feed, index))
     }
+}
+
+/// How long the server asks to wait; 0 where it does not.
+fn retry_after(error: &ErrorBody) -> Duration {
+    Duration::from_millis(error.retry_after_ms.unwrap_or(0))
 }

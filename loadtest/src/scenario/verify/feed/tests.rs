@@ -16,7 +16,7 @@ fn a_replay_after_a_cut_makes_a_channel_with_history_whole() {
     assert!(!feed.is_caught_up());
 
     for number in 5..10 {
-        let age = feed.handle_message(0, number, Some(number + 11), PLACE, &mut tally);
+        let age = feed.handle_message(of(0, number), Some(number + 11), PLACE, &mut tally);
         assert_eq!(age, Age::Replayed);
     }
     assert!(feed.is_caught_up());
@@ -33,8 +33,8 @@ fn a_replay_in_part_that_claims_to_be_whole_is_found() {
     feed.handle_return(Some(position(15)));
     feed.handle_state(state(10, Some(true)), PLACE, &mut tally);
     // Of 11 to 15, 11 to 13 are left out; then the next live message comes where 15 is due.
-    feed.handle_message(0, 3, Some(14), PLACE, &mut tally);
-    feed.handle_message(0, 5, Some(16), PLACE, &mut tally);
+    feed.handle_message(of(0, 3), Some(14), PLACE, &mut tally);
+    feed.handle_message(of(0, 5), Some(16), PLACE, &mut tally);
     feed.settle(|_| 6, PLACE, &mut tally);
 
     assert_eq!(tally.count_of(Wrong::FalseClaim), 4, "{tally:?}");
@@ -75,7 +75,7 @@ fn recovered_false_excuses_what_is_lost_but_allows_no_replay() {
     live(&mut feed, &mut tally, 5..6, 16);
     assert_eq!(tally.faults.count, 0);
 
-    feed.handle_message(0, 4, Some(15), PLACE, &mut tally);
+    feed.handle_message(of(0, 4), Some(15), PLACE, &mut tally);
     feed.settle(|_| 6, PLACE, &mut tally);
 
     assert!(tally.faults.first.iter().any(|fault| fault.contains("after recovered: false")), "{tally:?}");
@@ -107,8 +107,8 @@ fn offsets_that_go_back_over_publishers_are_a_wrong_order() {
     let mut feed = Feed::new(0, 2);
     let mut tally = Tally::new();
     feed.handle_state(state(0, None), PLACE, &mut tally);
-    feed.handle_message(0, 0, Some(2), PLACE, &mut tally);
-    feed.handle_message(1, 0, Some(1), PLACE, &mut tally);
+    feed.handle_message(of(0, 0), Some(2), PLACE, &mut tally);
+    feed.handle_message(of(1, 0), Some(1), PLACE, &mut tally);
     assert_eq!(tally.count_of(Wrong::Reordered), 1);
     assert!(feed.is_complete(|_| 1));
 }
@@ -126,7 +126,7 @@ fn a_gap_that_the_server_tells_of_is_lost_as_told() {
 fn messages_before_the_reply_and_silence_about_recovery_are_against_the_protocol() {
     let (mut feed, mut tally) = entered(Some(0));
     feed.handle_away();
-    feed.handle_message(0, 0, Some(1), PLACE, &mut tally);
+    feed.handle_message(of(0, 0), Some(1), PLACE, &mut tally);
     feed.handle_state(state(1, None), PLACE, &mut tally);
     assert_eq!(tally.count_of(Wrong::Protocol), 2, "{tally:?}");
 }
@@ -142,13 +142,13 @@ fn entered(head: Option<u64>) -> (Feed, Tally) {
 
 fn live(feed: &mut Feed, tally: &mut Tally, numbers: std::ops::Range<u64>, offset: u64) {
     for (number, offset) in numbers.zip(offset..) {
-        assert_eq!(feed.handle_message(0, number, Some(offset), PLACE, tally), Age::Live);
+        assert_eq!(feed.handle_message(of(0, number), Some(offset), PLACE, tally), Age::Live);
     }
 }
 
 fn live_without_offsets<const N: usize>(feed: &mut Feed, tally: &mut Tally, numbers: [u64; N]) {
     for number in numbers {
-        assert_eq!(feed.handle_message(0, number, None, PLACE, tally), Age::Live);
+        assert_eq!(feed.handle_message(of(0, number), None, PLACE, tally), Age::Live);
     }
 }
 
@@ -158,4 +158,8 @@ fn state(offset: u64, recovered: Option<bool>) -> ChannelState {
 
 fn position(offset: u64) -> Position {
     Position { epoch: Epoch::new(7), offset }
+}
+
+fn of(publisher: usize, number: u64) -> Numbered {
+    Numbered { publisher, number, was_overtaken: false }
 }

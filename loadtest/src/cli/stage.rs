@@ -1,0 +1,58 @@
+//! The part of `verify`'s command line that starts servers and does faults to them.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::failure::Failure;
+use crate::fault::Fault;
+use crate::stage::StagePlan;
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StageArgs {
+    /// Start these, and end them afterwards: gateways=3,redis,nats,haproxy. Gateways are node-1, node-2 …
+    #[arg(long, value_name = "PROCESSES", conflicts_with = "url")]
+    pub(crate) spawn: Option<String>,
+    /// The gateway's binary [default: tidegate-gateway beside this program].
+    #[arg(long, requires = "spawn")]
+    pub(crate) gateway: Option<PathBuf>,
+    /// The gateways' configuration [default: one namespace with history, open to everybody].
+    #[arg(long, value_name = "FILE", requires = "spawn")]
+    pub(crate) gateway_config: Option<PathBuf>,
+    /// A setting of all gateways; may be given more than once.
+    #[arg(long, value_name = "SECTION.KEY=VALUE", requires = "spawn")]
+    pub(crate) set: Vec<String>,
+    /// The NATS server's binary.
+    #[arg(long, value_name = "FILE", default_value = "nats-server")]
+    pub(crate) nats_server: PathBuf,
+    /// Path of the native dialect on the gateways that are started.
+    #[arg(long, default_value = "/ws")]
+    pub(crate) path: String,
+    /// Where the started processes' output goes [default: a folder that is kept if something is wrong].
+    #[arg(long, value_name = "FOLDER", requires = "spawn")]
+    pub(crate) logs: Option<PathBuf>,
+    /// ACTION:NAME[=VALUE]@AT[+FOR], as in kill:node-2@10s or cut:node-1-nats@10s+10s; may be given more than once.
+    #[arg(long, value_name = "FAULT")]
+    pub(crate) fault: Vec<Fault>,
+}
+
+impl StageArgs {
+    /// `None`: the servers run already.
+    pub(crate) fn into_plan(self) -> Result<Option<StagePlan>, Failure> {
+        let Some(spawn) = self.spawn else { return Ok(None) };
+        let plan: StagePlan = spawn.parse().map_err(|error| Failure::Usage(format!("--spawn: {error}")))?;
+        let gateway = match self.gateway {
+            Some(gateway) => gateway,
+            None => std::env::current_exe()
+                .map_err(Failure::system("finding this program's file"))?
+                .with_file_name("tidegate-gateway"),
+        };
+        Ok(Some(StagePlan {
+            gateway,
+            nats_server: self.nats_server,
+            config: self.gateway_config,
+            settings: self.set,
+            ..plan
+        }))
+    }
+}
