@@ -26,9 +26,18 @@ pub(crate) struct Seat {
 }
 
 impl Roster {
-    /// Notes a session's connection. The result is the one that had it before.
-    pub(crate) fn seat(&self, session: SessionId, seat: Seat) -> Option<Seat> {
-        self.lock().insert(session, seat)
+    /// Notes a session's connection, unless a newer one has been noted: they may come in any order. The result is the
+    /// connection that is not the session's any more, and the fence of the one that is.
+    pub(crate) fn seat(&self, session: SessionId, seat: Seat) -> Option<(Seat, Fence)> {
+        let mut seats = self.lock();
+        match seats.get_mut(&session) {
+            Some(newer) if newer.fence > seat.fence => Some((seat, newer.fence)),
+            Some(older) => Some((std::mem::replace(older, seat), seat.fence)),
+            None => {
+                seats.insert(session, seat);
+                None
+            }
+        }
     }
 
     /// Forgets a session's connection, unless a newer one has it.
@@ -71,10 +80,18 @@ mod tests {
     fn the_connection_that_lost_its_session_does_not_unseat_the_one_that_took_it() {
         let (roster, session) = (Roster::default(), SessionId::from_bytes([7; 16]));
         assert_eq!(roster.seat(session, seat(1, 1)), None);
-        assert_eq!(roster.seat(session, seat(2, 2)), Some(seat(1, 1)));
+        assert_eq!(roster.seat(session, seat(2, 2)), Some((seat(1, 1), Fence::new(2))));
         roster.leave(session, Fence::new(1));
         assert_eq!(roster.find(session), Some(seat(2, 2)));
         roster.leave(session, Fence::new(2));
         assert_eq!(roster.len(), 0);
+    }
+
+    #[test]
+    fn of_two_that_took_a_session_at_the_same_time_the_later_one_has_it_whichever_is_noted_first() {
+        let (roster, session) = (Roster::default(), SessionId::from_bytes([7; 16]));
+        assert_eq!(roster.seat(session, seat(2, 2)), None);
+        assert_eq!(roster.seat(session, seat(1, 1)), Some((seat(1, 1), Fence::new(2))));
+        assert_eq!(roster.find(session), Some(seat(2, 2)));
     }
 }

@@ -122,11 +122,6 @@ impl Broker {
             Resumed::Revoked => return Err(revoked()),
         };
         let fence = resumption.fence;
-        if let Some(seat) = self.roster.find(resume.session) {
-            self.stats.sessions_taken_over.fetch_add(1, Ordering::Relaxed);
-            let order = Order::Close(Close::taken_over(fence));
-            self.post(seat.worker.into(), Mail::Order(seat.token, order)).await;
-        }
         let grants = grants(&resumption.identity);
         self.take_seat(resume.session, &grants.user, fence, connection).await;
         let subscriptions =
@@ -152,7 +147,11 @@ impl Broker {
 
     async fn take_seat(&self, session: SessionId, user: &Arc<str>, fence: Fence, connection: Connection) {
         let Connection { worker, token } = connection;
-        self.roster.seat(session, Seat { worker, token, fence });
+        if let Some((loser, winner)) = self.roster.seat(session, Seat { worker, token, fence }) {
+            self.stats.sessions_taken_over.fetch_add(1, Ordering::Relaxed);
+            let order = Order::Close(Close::taken_over(winner));
+            self.post(loser.worker.into(), Mail::Order(loser.token, order)).await;
+        }
         let registration = Registration { session, user: Arc::clone(user), node: self.node.clone(), fence };
         if let Err(unavailable) = self.outside.places.register(registration).await {
             // Messages to the user miss this session until the upkeep has registered it again.
