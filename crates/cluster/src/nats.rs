@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use async_nats::Subject;
+use async_nats::{Client, Subject};
 use bytes::Bytes;
 use tidegate_protocol::channel::Channel;
 use tidegate_protocol::id::NodeName;
@@ -55,6 +55,7 @@ pub use subject::{Prefix, PrefixError};
 #[derive(Debug)]
 pub struct NatsBus {
     shared: Arc<Shared>,
+    client: Client,
     tasks: [AbortHandle; 2],
 }
 
@@ -78,6 +79,8 @@ struct Shared {
     interest: Interest<Tap>,
     sink: Arc<Sink>,
     counts: Arc<Counts>,
+    /// NATS messages that async-nats was given.
+    handed: AtomicU64,
     /// Number of the newest mark that was sent.
     marked: AtomicU64,
     /// Someone subscribes, or flushes.
@@ -120,8 +123,8 @@ impl NatsBus {
         let connected = async_nats::connect_with_options(addresses, options).await;
         let client = connected.map_err(|error| StartError::Client(error.kind()))?;
         let link = tokio::spawn(link::run(Arc::clone(&shared), client.clone(), node.clone()));
-        let pump = tokio::spawn(pump::run(Arc::clone(&shared), client));
-        Ok(Self { shared, tasks: [link.abort_handle(), pump.abort_handle()] })
+        let pump = tokio::spawn(pump::run(Arc::clone(&shared), client.clone()));
+        Ok(Self { shared, client, tasks: [link.abort_handle(), pump.abort_handle()] })
     }
 
     /// Waits until the server has everything that was answered as on its way. Called within a tokio runtime.
@@ -168,6 +171,9 @@ impl NatsBus {
         if !shared.is_reachable() {
             shared.counts.refused_down.add(1);
             return ready(Err(DOWN));
+        }
+        if let Some(outcome) = pump::try_send(shared, &self.client, &subject, &message) {
+            return ready(outcome);
         }
         let Some(outcome) = shared.outbox.push(subject, message) else {
             shared.counts.refused_full.add(1);
@@ -240,6 +246,7 @@ impl Shared {
             interest: Interest::new(config.channels_max, config.linger),
             sink: Arc::new(Sink::new(receiver, Arc::clone(&counts))),
             counts,
+            handed: AtomicU64::new(0),
             marked: AtomicU64::new(0),
             asked: Notify::new(),
             changed: Notify::new(),

@@ -119,6 +119,7 @@ impl Link {
             let number = 1 + self.shared.marked.fetch_add(1, Ordering::AcqRel);
             let bytes = number.to_be_bytes().to_vec().into();
             self.client.publish(self.inbox.clone(), bytes).await.map_err(|_| Lost)?;
+            self.shared.handed.fetch_add(1, Ordering::Relaxed);
             let is_back = self.wait_for(number, connects).await?;
             // A mark that crossed a reconnect says nothing about either connection.
             if is_back && self.connects_so_far() == connects {

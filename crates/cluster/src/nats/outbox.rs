@@ -50,6 +50,8 @@ type Sender = oneshot::Sender<Outcome>;
 struct Queue {
     letters: VecDeque<Letter>,
     bytes: usize,
+    /// Whether a batch was handed out of which nothing has been heard.
+    is_sending: bool,
 }
 
 #[derive(Debug)]
@@ -94,6 +96,21 @@ impl Outbox {
             }
             self.filled.notified().await;
         }
+    }
+
+    /// What became of the batch that was handed out last.
+    pub(super) fn finish(&self, batch: Batch, outcome: Outcome) {
+        self.lock().is_sending = false;
+        for answer in batch.answers {
+            // Whoever asked may have gone.
+            let _ = answer.send(outcome);
+        }
+    }
+
+    /// Whether a message that is sent past it overtakes none.
+    pub(super) fn is_idle(&self) -> bool {
+        let queue = self.lock();
+        queue.letters.is_empty() && !queue.is_sending
     }
 
     /// Answers all that wait.
@@ -141,16 +158,7 @@ impl Queue {
             batch.answers.push(next.answer);
         }
         self.bytes -= bytes;
+        self.is_sending = true;
         Some(batch)
-    }
-}
-
-impl Batch {
-    /// Tells everyone who has a message in it.
-    pub(super) fn answer(self, outcome: Outcome) {
-        for answer in self.answers {
-            // Whoever asked may have gone.
-            let _ = answer.send(outcome);
-        }
     }
 }

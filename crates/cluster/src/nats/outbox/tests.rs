@@ -20,6 +20,7 @@ fn neighbours_of_one_subject_make_a_batch_and_nothing_is_overtaken() {
     assert_eq!(take(&outbox, BATCH), batch("a", &["4"]));
     assert_eq!(take(&outbox, BATCH), None);
     assert_eq!(outbox.level(), (0, 0));
+    assert!(outbox.is_idle());
     for answer in answers {
         assert_eq!(answer.unwrap().try_recv(), Ok(Ok(())));
     }
@@ -62,6 +63,7 @@ fn a_message_that_does_not_fit_is_refused_at_once() {
 fn whoever_waits_is_told_when_nothing_can_be_sent() {
     let outbox = Outbox::new(BOUNDS);
     let mut answer = put(&outbox, "a", "x").unwrap();
+    assert!(!outbox.is_idle());
 
     assert_eq!(outbox.refuse(Part::Bus.full()), 1);
     assert_eq!(answer.try_recv(), Ok(Err(Part::Bus.full())));
@@ -80,7 +82,8 @@ fn take(outbox: &Outbox, bytes_max: usize) -> Option<(String, Vec<String>)> {
     };
     let texts = batch.messages.iter().map(|bytes| String::from_utf8(bytes.to_vec()).unwrap()).collect();
     let subject = batch.subject.to_string();
-    batch.answer(Ok(()));
+    assert!(!outbox.is_idle());
+    outbox.finish(batch, Ok(()));
     Some((subject, texts))
 }
 
