@@ -165,15 +165,16 @@ impl<T> Scalar<T> {
         Some(format!("{} to {}", end(ends.start()), end(ends.end())))
     }
 
-    /// The type's schema; an integer's range is part of it, ranges with units cannot be said in JSON schema.
+    /// The type's schema; a number's range is part of it, ranges with units cannot be said in JSON schema.
     fn schema(&self) -> serde_json::Value {
         let mut schema = (self.codec.schema)();
-        if let (Some(Range { ends, .. }), Some("integer")) = (&self.range, schema["type"].as_str()) {
+        if let (Some(Range { ends, .. }), Some("integer" | "number")) = (&self.range, schema["type"].as_str())
+        {
             for (name, end) in [("minimum", ends.start()), ("maximum", ends.end())] {
                 if let Shown::Toml(text) = (self.codec.show)(end)
-                    && let Ok(number) = text.parse::<u64>()
+                    && let Ok(number) = text.parse::<serde_json::Number>()
                 {
-                    schema[name] = number.into();
+                    schema[name] = serde_json::Value::Number(number);
                 }
             }
         }

@@ -93,6 +93,33 @@ macro_rules! integer_leaf {
 
 integer_leaf!(u8, u16, u32, u64, usize);
 
+impl Leaf for f64 {
+    fn kind() -> String {
+        "number".to_owned()
+    }
+
+    fn parse(node: &Node) -> Result<Self, Vec<Mismatch>> {
+        let number = match &node.value {
+            Value::Float(number) | Value::Word(number) => number.parse::<Self>().ok(),
+            // A person writes 1 for 1.0; what loses digits on the way was not meant as a ratio.
+            Value::Integer(number) => i32::try_from(*number).ok().map(Self::from),
+            _ => None,
+        };
+        number.filter(|number| number.is_finite()).ok_or_else(|| {
+            let unquoted = node.text().and_then(|text| text.parse::<Self>().ok());
+            mismatch(node, "a number", unquoted.map(|number| number.to_string()))
+        })
+    }
+
+    fn show(&self) -> Shown {
+        Shown::Toml(toml::Value::Float(*self).to_string())
+    }
+
+    fn schema() -> serde_json::Value {
+        json!({ "type": "number" })
+    }
+}
+
 macro_rules! text_leaf {
     ($($text:ty: $kind:literal, $expected:literal, $to_text:expr;)+) => {$(
         impl Leaf for $text {
@@ -245,5 +272,23 @@ fn quoted_number(node: &Node) -> Option<String> {
         Value::Integer(number) => Some(format!("\"{number}\"")),
         Value::Float(number) => Some(format!("\"{number}\"")),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::source::Source;
+    use super::*;
+
+    #[test]
+    fn a_number_may_be_whole_and_has_to_be_finite() {
+        let number = |value| f64::parse(&Node { source: Source::Default, value }).ok();
+        assert_eq!(number(Value::Float("0.25".to_owned())), Some(0.25));
+        assert_eq!(number(Value::Word("1e-3".to_owned())), Some(0.001));
+        assert_eq!(number(Value::Integer(1)), Some(1.0));
+        for bad in [Value::Float("nan".to_owned()), Value::Word("inf".to_owned()), Value::Boolean(true)] {
+            assert_eq!(number(bad), None);
+        }
+        assert_eq!(1.0_f64.show(), Shown::Toml("1.0".to_owned()));
     }
 }
