@@ -47,7 +47,7 @@ fn a_link_can_be_cut_one_way() {
 
 #[test]
 fn a_delayed_link_keeps_each_byte_but_not_those_behind_it() {
-    let (proxy, mut client, mut server) = connected();
+    let (proxy, mut client, server) = connected();
     let delay = Duration::from_millis(100);
     proxy.delay(delay);
 
