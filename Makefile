@@ -20,12 +20,12 @@ run: ## one gateway on config/dev.toml in the foreground; open the address it pr
 
 .PHONY: test
 test: ## everything that proves the product; installs what it needs
-	@scripts/setup build js browser conformance
+	@scripts/setup build js browser conformance servers
 	@scripts/test all
 
 .PHONY: test-rust
 test-rust: ## unit, property, corpus-replay and system tests only
-	@scripts/setup build
+	@scripts/setup build servers
 	@scripts/test rust
 
 .PHONY: test-js

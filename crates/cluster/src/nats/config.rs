@@ -36,7 +36,7 @@ pub struct NatsConfig {
     pub reconnect_delay_max: Duration,
     /// How long a subject stays subscribed that nobody wants.
     pub linger: Duration,
-    /// Most channels, those included that nobody wants any more. Each costs about 7 KiB.
+    /// Most channels, those included that nobody wants any more. Each costs about 6 KiB.
     pub channels_max: usize,
     /// Most messages that wait to be sent.
     pub queue_messages_max: usize,

@@ -39,12 +39,12 @@ async fn an_nkey_comes_in() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_credentials_file_comes_in() {
     let (operator, account, user) = (KeyPair::new_operator(), KeyPair::new_account(), KeyPair::new_user());
-    let operator_jwt = jwt(&operator, &operator, json!({ "type": "operator", "version": 2 }));
+    let operator_jwt = jwt(&operator, &operator, &json!({ "type": "operator", "version": 2 }));
     let limits = json!({ "subs": -1, "data": -1, "payload": -1, "conn": -1, "leaf": -1, "imports": -1, "exports": -1,
         "wildcards": true });
-    let account_jwt = jwt(&operator, &account, json!({ "type": "account", "version": 2, "limits": limits }));
+    let account_jwt = jwt(&operator, &account, &json!({ "type": "account", "version": 2, "limits": limits }));
     let user_claims = json!({ "type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1 });
-    let user_jwt = jwt(&account, &user, user_claims);
+    let user_jwt = jwt(&account, &user, &user_claims);
     let resolver = format!(
         "operator: {operator_jwt}\nresolver: MEMORY\nresolver_preload: {{ {}: {account_jwt} }}",
         account.public_key()
@@ -90,7 +90,7 @@ async fn whoever_is_not_let_in_stays_down_and_says_why_without_the_secret() {
 async fn works(config: NatsConfig) {
     let end = End::start(config, "n1").await;
     end.subscribe("chat:a").await;
-    end.publish("chat:a", "1").await.unwrap();
+    end.publish("chat:a", "1").await.expect("the bus is up");
     assert_eq!(end.next().await, publication("chat:a", "1"));
 }
 
@@ -99,15 +99,15 @@ async fn stays_out(config: NatsConfig) -> String {
     let end = End::start_down(config, "n1").await;
     end.until_stats("a fault", |_| end.bus.last_fault().is_some()).await;
     assert!(!end.bus.state().borrow().is_reachable());
-    end.bus.last_fault().unwrap()
+    end.bus.last_fault().expect("it was waited for")
 }
 
 /// Claims of `about`, signed by `issuer`, as NATS writes them.
-fn jwt(issuer: &KeyPair, about: &KeyPair, nats: Value) -> String {
+fn jwt(issuer: &KeyPair, about: &KeyPair, nats: &Value) -> String {
     let claims = json!({ "jti": "test", "iat": 1_700_000_000, "iss": issuer.public_key(), "name": "test",
         "sub": about.public_key(), "nats": nats });
     let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let body = format!("{}.{}", encode(&json!({ "typ": "JWT", "alg": "ed25519-nkey" })), encode(&claims));
-    let signature = issuer.sign(body.as_bytes()).unwrap();
+    let signature = issuer.sign(body.as_bytes()).expect("it has its seed");
     format!("{body}.{}", URL_SAFE_NO_PAD.encode(signature))
 }

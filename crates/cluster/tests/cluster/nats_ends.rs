@@ -44,7 +44,7 @@ struct Network(NatsConfig);
 /// Reaches a server at once or hears of it soon.
 pub(crate) fn config(url: &str) -> NatsConfig {
     NatsConfig {
-        servers: Servers::parse(url).unwrap(),
+        servers: Servers::parse(url).expect("tests use good URLs"),
         probe_interval: Duration::from_millis(200),
         timeout: Duration::from_secs(1),
         reconnect_delay_max: Duration::from_millis(100),
@@ -53,11 +53,14 @@ pub(crate) fn config(url: &str) -> NatsConfig {
 }
 
 pub(crate) fn channel(name: &str) -> Channel<'_> {
-    Channel::parse(name).unwrap()
+    Channel::parse(name).expect("tests use good names")
 }
 
 pub(crate) fn publication(name: &str, text: impl Into<String>) -> Mail {
-    Mail::Publication { channel: ChannelName::parse(name).unwrap(), message: Bytes::from(text.into()) }
+    Mail::Publication {
+        channel: ChannelName::parse(name).expect("tests use good names"),
+        message: Bytes::from(text.into()),
+    }
 }
 
 impl End {
@@ -72,12 +75,14 @@ impl End {
     pub(crate) async fn start_down(config: NatsConfig, node: &str) -> Self {
         let mailbox = Arc::<Mailbox>::default();
         let receiver = Arc::clone(&mailbox) as Arc<dyn Receiver>;
-        let bus = NatsBus::start(config, &NodeName::parse(node).unwrap(), receiver).await.unwrap();
+        let bus = NatsBus::start(config, &NodeName::parse(node).expect("tests use good names"), receiver)
+            .await
+            .expect("the configuration can be used");
         Self { bus, mailbox }
     }
 
     pub(crate) async fn subscribe(&self, name: &str) {
-        self.bus.subscribe(&channel(name)).await.unwrap();
+        self.bus.subscribe(&channel(name)).await.expect("the bus is up and has room");
     }
 
     pub(crate) async fn publish(&self, name: &str, text: impl Into<String>) -> Result<(), Unavailable> {
@@ -92,7 +97,7 @@ impl End {
     /// The next message, as text.
     pub(crate) async fn next_text(&self) -> String {
         let (Mail::Publication { message, .. } | Mail::Direct { message }) = self.next().await;
-        String::from_utf8(message.to_vec()).unwrap()
+        String::from_utf8(message.to_vec()).expect("tests send text")
     }
 
     /// What has come so far.
@@ -170,7 +175,7 @@ impl contract::bus::Harness for Networks {
     fn fresh(&self) -> Later<'_, Arc<dyn contract::bus::Network>> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let prefix = Prefix::parse(&format!("test.{number}")).unwrap();
+        let prefix = Prefix::parse(&format!("test.{number}")).expect("it is made of tokens");
         let network = Network(NatsConfig { prefix, ..self.0.clone() });
         Box::pin(async { Arc::new(network) as Arc<_> })
     }
@@ -179,8 +184,9 @@ impl contract::bus::Harness for Networks {
 impl contract::bus::Network for Network {
     fn attach(&self, node: NodeName, receiver: Arc<dyn Receiver>) -> Later<'_, Arc<dyn Bus>> {
         Box::pin(async move {
-            let bus = NatsBus::start(self.0.clone(), &node, receiver).await.unwrap();
-            bus.state().wait_for(|state| state.is_reachable()).await.unwrap();
+            let bus =
+                NatsBus::start(self.0.clone(), &node, receiver).await.expect("the configuration can be used");
+            bus.state().wait_for(|state| state.is_reachable()).await.expect("the bus is there");
             Arc::new(bus) as Arc<_>
         })
     }
