@@ -6,15 +6,17 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use fred::bytes_utils::Str;
 use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
-use fred::interfaces::{ClientLike, LuaInterface};
+use fred::interfaces::ClientLike;
 use fred::types::config::Options;
 use fred::types::{ClusterHash, CustomCommand, Key, Value};
+use fred::util::redis_keyslot;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -24,7 +26,7 @@ use crate::state::State;
 
 use super::breaker::Breaker;
 use super::config::{Config, ConfigError, Topology};
-use super::script::{Args, Body, Script, hash_of, size_bytes};
+use super::script::{Args, Body, Lua, Script, size_bytes};
 use super::stats::{Counts, Outcome, Stats};
 
 mod connect;
@@ -134,14 +136,14 @@ impl RedisClient {
     /// Takes back what an unanswered call may have done: on the same connection, so behind it, also while calls are
     /// refused. Nobody waits for it, and it may fail.
     pub(super) fn undo(&self, script: &'static Script, keys: Vec<Key>, args: Args) {
-        let Body::Lua { text, .. } = script.body else { return };
+        let Body::Lua(Lua { text, .. }) = &script.body else { return };
         let shared = Arc::clone(&self.shared);
         self.shared.runtime.spawn(async move {
             let Some(_in_flight) = shared.enter_flight() else { return };
             let client = shared.client_for(keys.first());
             // With its text: if the server does not know it, nobody is there to send it again.
             let started = Instant::now();
-            let undone = client.eval::<Value, _, _, _>(text, keys, args.into_values()).await;
+            let undone = run(client, EVAL, Str::from_static(text), keys, args.into_values()).await;
             let outcome = undone.map_or_else(|error| reason_of(&error).into(), |_| Outcome::Answered);
             shared.counts.note(script.operation, outcome, started.elapsed());
         });
@@ -231,24 +233,55 @@ impl Shared {
         keys: Vec<Key>,
         args: Vec<Value>,
     ) -> Result<Value, Error> {
-        let (text, hash) = match &script.body {
-            Body::Lua { text, hash } => (*text, hash.get_or_init(|| hash_of(text))),
+        let lua = match &script.body {
+            Body::Lua(lua) => lua,
             Body::Command(name) => {
                 let command = CustomCommand::new_static(name, ClusterHash::FirstKey, false);
                 let all = keys.into_iter().map(Value::from).chain(args).collect();
                 return client.custom(command, all).await;
             }
         };
-        let deadline = Instant::now() + self.config.timeout;
-        match client.evalsha(hash.clone(), keys.clone(), args.clone()).await {
-            Err(error) if error.details().starts_with("NOSCRIPT") => {
-                self.counts.scripts_loaded.add(1);
+        let (deadline, loads) = (Instant::now() + self.config.timeout, lua.loads.load(Ordering::Relaxed));
+        let mut answer = run(client, EVALSHA, lua.hash(), keys.clone(), args.clone()).await;
+        // By now the library knows where the slot has gone.
+        if answer.as_ref().is_err_and(is_redirection) {
+            answer = run(client, EVALSHA, lua.hash(), keys.clone(), args.clone()).await;
+        }
+        match answer {
+            Err(error) if is_unknown_script(&error) => {
                 let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-                let options = Options { timeout: Some(left), ..Options::default() };
-                client.with_options(&options).eval(text, keys, args).await
+                self.load(client, lua, loads, left, keys, args).await
             }
             answer => answer,
         }
+    }
+
+    /// Carries out a script that the server did not know when it had been sent `loads` times. After a restart that is so
+    /// for all calls under way: one of them sends the text, the others send the hash again behind it.
+    async fn load(
+        &self,
+        client: &Client,
+        lua: &Lua,
+        loads: u64,
+        left: Duration,
+        keys: Vec<Key>,
+        args: Vec<Value>,
+    ) -> Result<Value, Error> {
+        let timed_out = |_| Error::new(ErrorKind::Timeout, "The script was not loaded in time.");
+        let loading = tokio::time::timeout(left, lua.loading.lock()).await.map_err(timed_out)?;
+        let client = client.with_options(&within(left));
+        if lua.loads.load(Ordering::Relaxed) != loads {
+            drop(loading);
+            match run(&client, EVALSHA, lua.hash(), keys.clone(), args.clone()).await {
+                // It was sent to another server of a cluster.
+                Err(error) if is_unknown_script(&error) => {}
+                answer => return answer,
+            }
+        }
+        self.counts.scripts_loaded.add(1);
+        let answer = run(&client, EVAL, Str::from_static(lua.text), keys, args).await;
+        lua.loads.fetch_add(1, Ordering::Relaxed);
+        answer
     }
 
     fn client_for(&self, key: Option<&Key>) -> &Client {
@@ -279,6 +312,38 @@ fn hash_tag(key: &[u8]) -> &[u8] {
     }
 }
 
+/// Runs a script that is named by its text or by its hash.
+async fn run(
+    client: &impl ClientLike,
+    command: &'static str,
+    script: Str,
+    keys: Vec<Key>,
+    args: Vec<Value>,
+) -> Result<Value, Error> {
+    // The library would take the script for the key that decides where it goes.
+    let slot = keys.first().map_or(0, |key| redis_keyslot(key.as_bytes()));
+    let command = CustomCommand::new_static(command, ClusterHash::Custom(slot), false);
+    let count = i64::try_from(keys.len()).expect("a step has a few hundred keys at most");
+    let mut all = Vec::with_capacity(2 + keys.len() + args.len());
+    all.extend([Value::String(script), Value::Integer(count)]);
+    all.extend(keys.into_iter().map(Value::from));
+    all.extend(args);
+    client.custom(command, all).await
+}
+
+fn within(time: Duration) -> Options {
+    Options { timeout: Some(time), ..Options::default() }
+}
+
+/// A call is written once, and the library counts that to another server as well: nothing was done.
+fn is_redirection(error: &Error) -> bool {
+    error.details().starts_with("Too many failed write attempts")
+}
+
+fn is_unknown_script(error: &Error) -> bool {
+    error.details().starts_with("NOSCRIPT")
+}
+
 /// What an error means for the call that got it.
 fn reason_of(error: &Error) -> Reason {
     let code = error.details().split(' ').next().unwrap_or_default();
@@ -287,6 +352,7 @@ fn reason_of(error: &Error) -> Reason {
         ErrorKind::Timeout | ErrorKind::IO | ErrorKind::Canceled => Reason::TimedOut,
         ErrorKind::Auth | ErrorKind::Routing | ErrorKind::Cluster | ErrorKind::Backpressure => Reason::Down,
         ErrorKind::Sentinel | ErrorKind::Tls | ErrorKind::Config => Reason::Down,
+        _ if is_redirection(error) => Reason::Down,
         _ => match code {
             "OOM" => Reason::Full,
             // States that pass, in all of which a step is refused as a whole.
@@ -298,6 +364,9 @@ fn reason_of(error: &Error) -> Reason {
         },
     }
 }
+
+const EVAL: &str = "EVAL";
+const EVALSHA: &str = "EVALSHA";
 
 #[cfg(test)]
 mod tests {

@@ -3,12 +3,14 @@
 //! A script is sent by its hash; a server that does not know it (a fresh one, or one that was flushed) gets its text once.
 
 use std::fmt::Write;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use fred::bytes_utils::Str;
 use fred::types::Value;
 use sha1::{Digest, Sha1};
+use tokio::sync::Mutex;
 
 use super::stats::Operation;
 
@@ -21,10 +23,20 @@ pub(super) struct Script {
 
 #[derive(Debug)]
 pub(super) enum Body {
-    /// Lua, and its hash as soon as somebody asked for it.
-    Lua { text: &'static str, hash: OnceLock<Str> },
+    Lua(Lua),
     /// A command that is a step by itself. Keys come first in it.
     Command(&'static str),
+}
+
+/// A script's text, and what is known of it on the server.
+#[derive(Debug)]
+pub(super) struct Lua {
+    pub(super) text: &'static str,
+    hash: OnceLock<Str>,
+    /// Held by the one call that sends the text; the others wait for it instead of sending it as well.
+    pub(super) loading: Mutex<()>,
+    /// How often it was sent.
+    pub(super) loads: AtomicU64,
 }
 
 /// Arguments of a step.
@@ -38,7 +50,9 @@ pub(super) struct Fields(std::vec::IntoIter<Value>);
 
 impl Script {
     pub(super) const fn lua(operation: Operation, text: &'static str) -> Self {
-        Self { operation, body: Body::Lua { text, hash: OnceLock::new() } }
+        let lua =
+            Lua { text, hash: OnceLock::new(), loading: Mutex::const_new(()), loads: AtomicU64::new(0) };
+        Self { operation, body: Body::Lua(lua) }
     }
 
     pub(super) const fn command(operation: Operation, name: &'static str) -> Self {
@@ -46,8 +60,14 @@ impl Script {
     }
 }
 
-/// The hash that a server knows a script by.
-pub(super) fn hash_of(text: &str) -> Str {
+impl Lua {
+    /// What a server knows it by.
+    pub(super) fn hash(&self) -> Str {
+        self.hash.get_or_init(|| hash_of(self.text)).clone()
+    }
+}
+
+fn hash_of(text: &str) -> Str {
     let mut hex = String::with_capacity(40);
     for byte in Sha1::digest(text.as_bytes()) {
         write!(hex, "{byte:02x}").expect("a string takes whatever is written");

@@ -8,7 +8,7 @@ use tidegate_cluster::history::Read;
 use tidegate_cluster::redis::{Config, ConfigError, RedisClient, RedisHistory};
 use tidegate_cluster::state::State;
 use tidegate_protocol::channel::Channel;
-use tidegate_testkit::{ChaosProxy, DEADLINE, RedisServer};
+use tidegate_testkit::{ChaosProxy, DEADLINE, RedisCluster, RedisServer};
 use tokio::runtime::Handle;
 
 use crate::redis_stores::{await_state, await_up, config, connect, history};
@@ -67,6 +67,30 @@ async fn a_password_that_becomes_right_lets_the_node_in() {
 
     server.command(&["ACL", "SETUSER", "tidegate", ">secret"]);
     await_up(&client).await;
+}
+
+#[tokio::test]
+async fn a_slot_that_moved_is_followed() {
+    let cluster = RedisCluster::three_masters();
+    let client = connect(config(&cluster.url())).await;
+    let history = history(client);
+    read(&history).await.expect("the server answers");
+    let [owner] =
+        cluster.masters().iter().filter(|master| master.calls("evalsha") > 0).collect::<Vec<_>>()[..]
+    else {
+        panic!("one channel belongs to one of them");
+    };
+    let heir = cluster.masters().iter().find(|master| master.port() != owner.port()).unwrap();
+
+    // The slot goes without what is in it: that is a stream set back, not a failure.
+    owner.command(&["FLUSHALL"]);
+    let slot = &owner.command(&["CLUSTER", "KEYSLOT", "tidegate:{h:chat:a}:m"])[0];
+    let id = &heir.command(&["CLUSTER", "MYID"])[0];
+    for master in [heir, owner] {
+        master.command(&["CLUSTER", "SETSLOT", slot, "NODE", id]);
+    }
+    read(&history).await.expect("the call goes where the slot is");
+    assert!(heir.calls("evalsha") > 0);
 }
 
 #[tokio::test]

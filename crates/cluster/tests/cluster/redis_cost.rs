@@ -1,5 +1,6 @@
 //! What a step costs the server, in commands and round trips, and the bounds of a stream.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,17 +45,40 @@ async fn a_step_is_one_command_and_touches_little() {
 #[tokio::test]
 async fn appends_under_way_together_share_round_trips() {
     let server = RedisServer::start();
-    let history = history(connect(config(&server.url())).await);
+    let client = connect(config(&server.url())).await;
+    let history = history(client.clone());
     append(&history, "chat:a", 1, None).await;
-
     let reads = || server.info("stats", "total_reads_processed").parse::<u64>().unwrap();
     let before = reads();
-    let appends = (0..100).map(|_| append(&history, "chat:a", 1, None));
-    let offsets: Vec<_> = join_all(appends).await;
-    // One thread here: all of them are on their way before the connection's task runs. Probes may come in between.
+
+    // They do not wait for each other's answers: the server finds them together when it goes on.
+    server.freeze();
+    let appends = join_all((0..100).map(|_| append(&history, "chat:a", 1, None)));
+    let thaw = async {
+        while client.stats().in_flight < 100 {
+            tokio::task::yield_now().await;
+        }
+        server.thaw();
+    };
+    let (offsets, ()) = tokio::join!(appends, thaw);
+    assert_eq!(offsets, (2..=101).collect::<Vec<_>>(), "in the order they were made");
+    // It reads 16 KiB at a time; those of probes and of this question come on top.
     let round_trips = reads() - before;
     assert!(round_trips < 50, "{round_trips} for 100 appends");
-    assert_eq!(offsets, (2..=101).collect::<Vec<_>>(), "in the order they were made");
+}
+
+#[tokio::test]
+async fn of_many_calls_for_a_script_that_the_server_lacks_one_sends_it() {
+    let server = RedisServer::start();
+    let history = history(connect(config(&server.url())).await);
+    append(&history, "chat:a", 1, None).await;
+    server.command(&["SCRIPT", "FLUSH"]);
+
+    let before = server.calls("eval");
+    let appends = (0..100).map(|_| append(&history, "chat:a", 1, None));
+    let offsets: BTreeSet<_> = join_all(appends).await.into_iter().collect();
+    assert_eq!(offsets, (2..=101).collect());
+    assert_eq!(server.calls("eval") - before, 1);
 }
 
 #[tokio::test]

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use fred::clients::Client;
 use fred::interfaces::{ClientLike, EventInterface};
-use fred::types::config::Options;
 use fred::types::{ClusterHash, CustomCommand, Value};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
@@ -14,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::memory::shards::lock;
 use crate::redis::breaker::Pace;
 
-use super::Shared;
+use super::{Shared, within};
 
 /// Ends the tasks when it is dropped.
 pub(super) struct Tasks {
@@ -132,9 +131,8 @@ async fn ping_all(clients: &[Client], deadline: Duration) -> bool {
     for client in clients {
         let client = client.clone();
         pings.spawn(async move {
-            let options = Options { timeout: Some(deadline), ..Options::default() };
             let ping = CustomCommand::new_static("PING", ClusterHash::Random, false);
-            client.with_options(&options).custom::<Value, Value>(ping, Vec::new()).await.is_ok()
+            client.with_options(&within(deadline)).custom::<Value, Value>(ping, Vec::new()).await.is_ok()
         });
     }
     let mut all = true;
