@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fred::types::Key;
-use futures_util::future::try_join_all;
 use tidegate_protocol::channel::{Channel, ChannelName};
 use tidegate_protocol::position::{Link, Position, Tag};
 use tidegate_protocol::time::whole_ms;
@@ -27,6 +26,7 @@ use super::stats::Operation;
 use self::known::{Known, Seen};
 
 mod answers;
+mod heads;
 mod known;
 mod sweep;
 
@@ -243,54 +243,6 @@ impl Inner {
             (self.on_restart)(channel, seen.position);
         }
     }
-
-    /// In as few steps as the slots allow, all under way together.
-    fn heads(self: &Arc<Self>, channels: &[ChannelName]) -> Answer<Vec<Option<Position>>> {
-        let count = channels.len();
-        let steps: Vec<_> = self.batches(channels).into_iter().map(|batch| self.heads_of(batch)).collect();
-        self.client.enter(async move {
-            let mut heads = vec![None; count];
-            for (at, head) in try_join_all(steps).await?.into_iter().flatten() {
-                heads[at] = head;
-            }
-            Ok(heads)
-        })
-    }
-
-    /// Channels with their places in the list, those together that one step may touch.
-    fn batches(&self, channels: &[ChannelName]) -> Vec<Vec<(usize, ChannelName)>> {
-        let mut placed: Vec<_> = channels.iter().cloned().enumerate().collect();
-        if !self.client.is_cluster() {
-            return placed.chunks(HEADS_PER_STEP).map(<[_]>::to_vec).collect();
-        }
-        let slot = |(_, channel): &(usize, ChannelName)| {
-            let [key, _] = self.keys(channel);
-            fred::util::redis_keyslot(key.as_bytes())
-        };
-        placed.sort_by_cached_key(slot);
-        let same_slot = placed.chunk_by(|one, other| slot(one) == slot(other));
-        same_slot.flat_map(|same| same.chunks(HEADS_PER_STEP)).map(<[_]>::to_vec).collect()
-    }
-
-    fn heads_of(
-        self: &Arc<Self>,
-        batch: Vec<(usize, ChannelName)>,
-    ) -> Answer<Vec<(usize, Option<Position>)>> {
-        let keys = batch.iter().flat_map(|(_, channel)| self.keys(channel)).collect();
-        let opening = Args::new().text(epoch_digits()).number(whole_ms(self.config.idle_max));
-        let args = batch.iter().fold(opening, |args, (_, channel)| self.seen(args, channel));
-        let inner = Arc::clone(self);
-        self.client.call(&HEADS, keys, args, move |answer| {
-            let heads = answers::heads(answer).filter(|heads| heads.len() == batch.len())?;
-            let noted = batch.into_iter().zip(heads).map(|((at, channel), seen)| {
-                if let Some(seen) = seen {
-                    inner.note(&channel, seen);
-                }
-                (at, seen.map(|seen| seen.position))
-            });
-            Some(noted.collect())
-        })
-    }
 }
 
 impl std::fmt::Debug for Inner {
@@ -322,13 +274,7 @@ static READ: Script = Script::lua(
     Operation::HistoryRead,
     concat!(include_str!("history/stream.lua"), include_str!("history/read.lua")),
 );
-static HEADS: Script = Script::lua(
-    Operation::HistoryHeads,
-    concat!(include_str!("history/stream.lua"), include_str!("history/heads.lua")),
-);
 static REMOVE: Script = Script::lua(Operation::HistoryRemove, include_str!("history/remove.lua"));
 
 /// Epochs have twelve digits of base 36, of which eight are milliseconds: until 2059.
 const EPOCHS_END: u64 = 36_u64.pow(12);
-/// A step stops the server for as long as it takes: so many are done in well under a millisecond.
-const HEADS_PER_STEP: usize = 64;

@@ -109,7 +109,7 @@ async fn certificate_authorities_that_are_none_are_refused_at_the_start() {
 }
 
 async fn read(history: &RedisHistory) -> Result<u64, Reason> {
-    let channel = Channel::parse("chat:a").unwrap();
+    let channel = Channel::parse("chat:a").expect("it is a good name");
     let page = history.read(&channel, Read::head()).await.map_err(|unavailable| unavailable.reason)?;
     Ok(page.head.offset)
 }

@@ -155,5 +155,5 @@ async fn append(history: &RedisHistory, name: &str, bytes: usize, key: Option<&s
 }
 
 fn channel(name: &str) -> Channel<'_> {
-    Channel::parse(name).unwrap()
+    Channel::parse(name).expect("tests use good names")
 }

@@ -322,7 +322,7 @@ impl Node {
 }
 
 fn channel() -> Channel<'static> {
-    Channel::parse("chat:a").unwrap()
+    Channel::parse("chat:a").expect("it is a good name")
 }
 
 /// Short enough to wait for, longer than a loaded machine needs for a call.
