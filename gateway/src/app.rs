@@ -7,6 +7,9 @@ use std::thread;
 use std::time::Duration;
 
 use axum::Router;
+use tidegate_cluster::Clock;
+use tidegate_protocol::id::{NodeName, NodeNameError};
+use tidegate_protocol::time::whole_ms;
 use tidegate_service::admin::{AdminServer, AdminThread, Shown};
 use tidegate_service::lifecycle::{Exit, Lifecycle, Phase, Signals, drain_on_signal};
 use tidegate_service::log::LogHandle;
@@ -18,6 +21,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::admission::api_key::{ApiKeys, KeySetupError};
 use crate::admission::overload::watch::watch;
 use crate::broker::BrokerServices;
+use crate::broker::outside::{Outside, OutsideError};
 use crate::config::{Config, Drain, Tls};
 use crate::http::api::{ApiLimits, ApiParts, ApiServer, ApiStats, router};
 use crate::http::raw_path::RawPath;
@@ -35,6 +39,10 @@ use crate::worker::mail::Mail;
 const HTTP_REQUESTS_MAX: usize = 256;
 /// Descriptors for everything but clients: event loops, admin port, log, files being read.
 const DESCRIPTORS_RESERVED: u64 = 128;
+/// How long the servers that nodes share may take to answer before the node serves without them.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How much longer than told a client may take to leave: its timer and the way to it.
+const LATECOMERS: Duration = Duration::from_millis(500);
 /// How long workers may take to end once they were told to drop everything.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -77,6 +85,10 @@ pub(crate) enum BuildError {
     Api { address: SocketAddr, source: io::Error },
     #[error(transparent)]
     ApiKey(#[from] KeySetupError),
+    #[error(transparent)]
+    Outside(#[from] OutsideError),
+    #[error("node.name: {0}")]
+    Name(#[from] NodeNameError),
     #[error("{what}: {source}")]
     System { what: &'static str, source: io::Error },
 }
@@ -85,7 +97,9 @@ impl BuildError {
     /// What whoever started the process is told.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Setting(_) | Self::TlsFiles(_) | Self::ApiKey(_) => Exit::Config,
+            Self::Setting(_) | Self::TlsFiles(_) | Self::ApiKey(_) | Self::Outside(_) | Self::Name(_) => {
+                Exit::Config
+            }
             Self::Listen(_) => Exit::Unavailable,
             Self::Admin { source, .. } | Self::Api { source, .. } => Exit::of_bind_error(source),
             Self::TlsSetup(_) | Self::System { .. } => Exit::Internal,
@@ -115,7 +129,10 @@ impl App {
         let memory = MemoryMeter::of_this_process();
         let memory_limit_bytes = memory.as_ref().map(MemoryMeter::limit_bytes);
         let handle = runtime.handle().clone();
-        let node = Arc::new(Node::new(config, workers, tls, door, memory_limit_bytes, handle)?);
+        let clock = Clock::system();
+        let outside = Outside::start(config, &NodeName::parse(&config.node.name)?, &clock, &runtime)?;
+        let outside = (outside, clock);
+        let node = Arc::new(Node::new(config, workers, tls, door, memory_limit_bytes, outside, handle)?);
         warn_of_limits(config, descriptors.allowed, memory_limit_bytes);
 
         let admin = AdminServer::bind(config.admin.listen)
@@ -208,6 +225,8 @@ impl App {
 impl Parts {
     async fn serve(self) -> io::Result<(Exit, AdminThread)> {
         let mut signals = Signals::install()?;
+        // A node without a lease takes clients whom nobody finds.
+        self.node.broker.outside.settle(SETTLE_TIMEOUT).await;
         self.node.broker.announce(u32::try_from(self.node.limits.connections).unwrap_or(u32::MAX), 0).await;
         let (ended, endings) = mpsc::channel(self.drivers.len());
         let workers = self.drivers.len();
@@ -221,6 +240,11 @@ impl Parts {
         let connections = move || u32::try_from(counted.connections()).unwrap_or(u32::MAX);
         let capacity = u32::try_from(self.node.limits.connections).unwrap_or(u32::MAX);
         tokio::spawn(Arc::clone(&self.node.broker).run_upkeep(capacity, connections));
+        if self.node.broker.outside.is_shared() {
+            let (broker, ingress) = (&self.node.broker, self.node.broker.outside.ingress.clone());
+            tokio::spawn(Arc::clone(broker).run_ingress(ingress));
+            tokio::spawn(Arc::clone(broker).run_looks());
+        }
         tokio::spawn(watch(Arc::clone(&self.node), self.memory));
         // What is left are the workers' own senders: the channel ends when the last worker does.
         drop(ended);
@@ -269,6 +293,11 @@ async fn serve_until_drained(
     }
     tokio::time::sleep(drain.lb_propagation).await;
     node.start_draining();
+    if !drain.leave_grace.is_zero() && node.broker.roster.len() > 0 {
+        let within = drain.leave_grace.min(drain.window / 2);
+        tell_workers(node, || Mail::Notice { within_ms: whole_ms(within) }).await;
+        let _ = tokio::time::timeout(within + LATECOMERS, all_left(node)).await;
+    }
     tell_workers(node, || Mail::Drain).await;
     if tokio::time::timeout(drain.window, all_ended(&mut endings)).await.is_err() {
         tracing::warn!(connections = node.connections(), "drain.window is over, dropping who is left");
@@ -278,6 +307,13 @@ async fn serve_until_drained(
     }
     tracing::info!("drained");
     Exit::Clean
+}
+
+/// Waits until no session has a connection here any more.
+async fn all_left(node: &Node) {
+    while node.broker.roster.len() > 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 async fn all_ended(endings: &mut mpsc::Receiver<io::Result<()>>) {

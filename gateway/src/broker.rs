@@ -5,24 +5,24 @@
 //! the memory implementations such a future is ready at once, so a worker polls it in place.
 
 mod catch_up;
+mod exchange;
+pub(crate) mod ingress;
+pub(crate) mod modes;
 pub(crate) mod outcome;
+pub(crate) mod outside;
 mod presence;
 mod publish;
 pub(crate) mod roster;
 mod services;
 mod sessions;
+pub(crate) mod standing;
 mod upkeep;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tidegate_cluster::memory::{
-    DirectoryConfig, HistoryConfig, Memory, MemoryConfig, PresenceConfig, SessionsConfig,
-};
-use tidegate_cluster::{
-    Clock, Directory as Places, History, Idempotency, Presence, SessionStore, Unavailable,
-};
+use tidegate_cluster::{Clock, Unavailable};
 use tidegate_protocol::channel::ChannelName;
 use tidegate_protocol::error::{ErrorBody, ErrorCode};
 use tidegate_protocol::id::{NodeName, SessionId};
@@ -30,10 +30,10 @@ use tidegate_protocol::json::OwnedJson;
 use tidegate_protocol::time::Millis;
 
 use crate::admission::permission::{Namespaces, Permissions};
-use crate::config::session as config;
 use crate::hub::directory::{Directory, Realm};
 use crate::worker::mail::{Mail, Order, Publication, SharedPosts};
 pub(crate) use catch_up::CaughtUp;
+use outside::Outside;
 pub(crate) use presence::info_of;
 pub(crate) use publish::Publish;
 pub(crate) use publish::data_of;
@@ -58,6 +58,8 @@ pub(crate) struct Broker {
     /// Channels with subscribers on this node.
     pub(crate) directory: Arc<Directory>,
     pub(crate) roster: Roster,
+    /// The node has no lease, or was told so: it has to announce itself.
+    pub(crate) lacks_lease: AtomicBool,
     pub(crate) stats: BrokerStats,
     pub(crate) posts: SharedPosts,
 }
@@ -68,10 +70,20 @@ pub(crate) struct BrokerStats {
     pub(crate) sessions_opened: AtomicU64,
     /// Sessions that came back while their connection was still there.
     pub(crate) sessions_taken_over: AtomicU64,
+    /// Writes of sessions that the store had forgotten.
+    pub(crate) sessions_forgotten: AtomicU64,
     /// Publications of the server API that were accepted, and not for the second time.
     pub(crate) server_publications: AtomicU64,
     /// Letters for workers whose mailbox stayed full.
     pub(crate) letters_lost: AtomicU64,
+    /// Publications that have their place in a history and did not go over the bus.
+    pub(crate) stored_only: AtomicU64,
+    /// Subscriptions made while the bus could not be asked for their channel.
+    pub(crate) unheard: AtomicU64,
+    /// Messages of other nodes that could not be read.
+    pub(crate) undecodable: AtomicU64,
+    /// By [`Mode`](modes::Mode).
+    pub(crate) modes_entered: [AtomicU64; modes::Mode::ALL.len()],
 }
 
 /// What the operator decided about sessions.
@@ -97,18 +109,6 @@ impl Terms {
     }
 }
 
-/// The parts of the cluster, each behind its trait.
-#[derive(Clone)]
-pub(crate) struct Outside {
-    pub(crate) history: Arc<dyn History>,
-    pub(crate) idempotency: Arc<dyn Idempotency>,
-    pub(crate) presence: Arc<dyn Presence>,
-    pub(crate) sessions: Arc<dyn SessionStore>,
-    pub(crate) places: Arc<dyn Places>,
-    /// What of these is kept here, and has to be cleaned up.
-    pub(crate) memory: Memory,
-}
-
 /// What the node knows of a client: who it is and what it may do.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Grants {
@@ -124,48 +124,12 @@ pub(crate) struct Grants {
     pub(crate) info: Option<OwnedJson>,
 }
 
-impl Outside {
-    /// Everything in the memory of this process.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel gives no random numbers.
-    pub(crate) fn in_memory(
-        store: &config::Store,
-        session: &config::Session,
-        clock: &Clock,
-    ) -> Result<Self, getrandom::Error> {
-        let config = MemoryConfig {
-            sessions: SessionsConfig {
-                sessions_max: store.sessions,
-                subscriptions_max: session.subscriptions as usize,
-                ..SessionsConfig::default()
-            },
-            history: HistoryConfig {
-                streams_max: store.history_channels,
-                bytes_max: store.history_bytes,
-                stream_bytes_max: store.history_bytes,
-                ..HistoryConfig::default()
-            },
-            presence: PresenceConfig { members_max: store.presence_members, ..PresenceConfig::default() },
-            directory: DirectoryConfig { routes_max: store.sessions, ..DirectoryConfig::default() },
-            ..MemoryConfig::default()
-        };
-        let mut seed = [0; 8];
-        getrandom::fill(&mut seed)?;
-        let memory = Memory::new(&config, clock, u64::from_ne_bytes(seed));
-        Ok(Self {
-            history: memory.history.clone(),
-            idempotency: memory.idempotency.clone(),
-            presence: memory.presence.clone(),
-            sessions: memory.sessions.clone(),
-            places: memory.directory.clone(),
-            memory,
-        })
-    }
-}
-
 impl Broker {
+    /// Whether there are no other nodes to talk to.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.outside.bus.is_none()
+    }
+
     /// Gives a publication to every worker with subscribers of its channel.
     pub(crate) async fn distribute(&self, channel: &str, publication: Publication) {
         let Some(entry) = self.directory.find(Realm::Native, channel) else { return };

@@ -12,6 +12,7 @@ mod reference;
 mod rules;
 pub(crate) mod session;
 pub(crate) mod shares;
+pub(crate) mod store;
 #[cfg(test)]
 mod tests;
 
@@ -33,8 +34,9 @@ use self::api::Api;
 use self::auth::Auth;
 use self::namespaces::Namespace;
 use self::overload::Overload;
-use self::session::{Session, Store};
+use self::session::Session;
 use self::shares::{AddressLimits, UserLimits};
+use self::store::{Bus, Store};
 use crate::http::raw_path::RawPath;
 
 const KIB: usize = 1 << 10;
@@ -65,8 +67,10 @@ config_section! {
         pub limits: Limits = section();
         /// Sessions of the native dialect: what a client comes back to.
         pub session: Session = section();
-        /// How much one node remembers in its own memory.
+        /// Where sessions, histories and presence are kept.
         pub store: Store = section();
+        /// How nodes reach each other.
+        pub bus: Bus = section();
         /// When the gateway refuses new clients to keep the ones it has: 503 with `Retry-After`. From nine tenths of a bound
         /// on, it refuses sessions that are new (4051) and takes those that are resumed.
         pub overload: Overload = section();
@@ -219,6 +223,9 @@ config_section! {
     pub struct Drain {
         /// How long load balancers may go on sending clients; the gateway accepts them until then.
         pub lb_propagation: Duration = value(Duration::ZERO).within(Duration::ZERO..=seconds(3600));
+        /// How long clients of the native dialect may take to leave by themselves, each at a moment of its own; at most half of
+        /// `window`. Zero: they are closed at once, as those of the raw dialect are when it is over.
+        pub leave_grace: Duration = value(seconds(5)).within(Duration::ZERO..=seconds(3600));
         /// How long telling every client and writing out what waits for it may take.
         pub window: Duration = value(seconds(20)).within(Duration::ZERO..=seconds(86_400));
     }

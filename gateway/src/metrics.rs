@@ -4,6 +4,7 @@
 
 mod admission;
 mod api;
+mod cluster;
 mod page;
 mod sessions;
 pub(crate) mod stats;
@@ -53,6 +54,7 @@ impl Collector for NodeCollector {
         page.sessions()?;
         page.deliveries()?;
         page.stores()?;
+        page.cluster()?;
         page.api(&self.api)?;
         page.memory()?;
         page.workers()?;

@@ -26,6 +26,8 @@ pub(crate) struct NativeClient {
     pub(crate) token: Option<Box<str>>,
     /// Under which this connection owns its session.
     pub(crate) fence: Fence,
+    /// The sum of the offsets that were last saved: what differs has to be saved again.
+    pub(crate) offsets_saved: u64,
     /// The code of the client's close frame.
     pub(crate) close_code: Option<u16>,
 }
@@ -59,6 +61,7 @@ impl NativeClient {
             share: UserShare::default(),
             token,
             fence: Fence::new(0),
+            offsets_saved: 0,
             close_code: None,
         }
     }

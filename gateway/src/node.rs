@@ -28,8 +28,9 @@ use crate::admission::origin::{AllowedOrigins, OriginPatternError};
 use crate::admission::overload::{Bounds, Gate};
 use crate::admission::permission::Namespaces;
 use crate::admission::quota::SharedQuotas;
+use crate::broker::outside::Outside;
 use crate::broker::roster::Roster;
-use crate::broker::{Broker, BrokerStats, Outside, Terms};
+use crate::broker::{Broker, BrokerStats, Terms};
 use crate::config::{Config, Limits, RawMode};
 use crate::http::HttpDoor;
 use crate::http::raw_path::{RawPath, RawPathError};
@@ -94,8 +95,6 @@ pub(crate) enum NodeError {
     Name(#[from] NodeNameError),
     #[error(transparent)]
     Clients(#[from] ClientsError),
-    #[error("the kernel gives no random numbers: {0}")]
-    Random(#[from] getrandom::Error),
 }
 
 impl Node {
@@ -110,16 +109,17 @@ impl Node {
         tls: Option<Arc<ServerConfig>>,
         http: HttpDoor,
         memory_limit_bytes: Option<u64>,
+        outside: (Outside, Clock),
         runtime: Handle,
     ) -> Result<Self, NodeError> {
         let started = Instant::now();
-        let clock = Clock::system();
+        let (outside, clock) = outside;
         let started_unix = clock.now();
         let directory: Arc<Directory> = Arc::default();
         let posts = SharedPosts::default();
         let broker = Broker {
             node: NodeName::parse(&config.node.name)?,
-            outside: Outside::in_memory(&config.store, &config.session, &clock)?,
+            outside,
             clock,
             started_at: started_unix,
             namespaces: Namespaces::new(&config.namespaces),
@@ -132,6 +132,7 @@ impl Node {
             },
             directory: Arc::clone(&directory),
             roster: Roster::default(),
+            lacks_lease: AtomicBool::new(false),
             stats: BrokerStats::default(),
             posts: Arc::clone(&posts),
         };

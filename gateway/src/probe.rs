@@ -12,6 +12,7 @@ use tidegate_service::lifecycle::{Lifecycle, Phase};
 use tokio::sync::oneshot;
 
 use crate::admission::overload::Level;
+use crate::broker::modes::Mode;
 use crate::node::Node;
 use crate::worker::mail::Mail;
 
@@ -59,6 +60,16 @@ impl Probe for GatewayProbe {
         reasons
     }
 
+    fn notes(&self) -> Vec<String> {
+        self.node
+            .broker
+            .outside
+            .modes()
+            .into_iter()
+            .map(|mode| format!("degraded: {}", mode.name()))
+            .collect()
+    }
+
     fn info(&self) -> Value {
         let total = |read: fn(&crate::metrics::stats::WorkerStats) -> u64| -> u64 {
             self.node.stats.iter().map(|stats| read(stats)).sum()
@@ -78,6 +89,7 @@ impl Probe for GatewayProbe {
                 "reason": self.node.gate.closed_by().map(|(reason, _)| reason.name()),
             },
             "channels": self.node.directory.len(),
+            "degraded": self.node.broker.outside.modes().into_iter().map(Mode::name).collect::<Vec<_>>(),
         })
     }
 

@@ -15,6 +15,7 @@ pub(crate) mod native;
 pub(crate) mod perform;
 pub(crate) mod publish;
 pub(crate) mod snapshot;
+mod standing;
 pub(crate) mod subscribe;
 pub(crate) mod timers;
 pub(crate) mod wheel;
@@ -119,6 +120,8 @@ pub(crate) struct Worker {
     lanes: Vec<VecDeque<Parcel>>,
     /// The next slot whose connection is to be sent away; none while the worker serves.
     drain_cursor: Option<usize>,
+    /// How far the notice of a drain has come, and how long clients may take to leave: milliseconds.
+    notice: Option<(usize, u64)>,
     stopped: bool,
 }
 
@@ -177,6 +180,7 @@ impl Worker {
             delivery_units: 0,
             lanes: (0..workers).map(|_| VecDeque::new()).collect(),
             drain_cursor: None,
+            notice: None,
             stopped: false,
             node,
         }
@@ -208,6 +212,7 @@ impl Worker {
             || self.mail_more
             || !self.due.is_empty()
             || self.is_sending_away()
+            || self.is_giving_notice()
             || self.hub.has_backlog()
             || !self.ready.is_empty() && !self.is_congested();
         if has_work {
@@ -240,6 +245,7 @@ impl Worker {
             self.tick();
         }
         self.handle_timers();
+        self.give_notice();
         self.send_away();
         self.continue_deliveries();
     }
@@ -400,6 +406,7 @@ impl Worker {
                 Mail::Adopt(socket, peer) => self.adopt(socket, peer),
                 Mail::Parcel(parcel) => self.deliver_parcel(&parcel),
                 Mail::Publication(entry, publication) => self.handle_publication(&entry, publication),
+                Mail::Head(entry, head) => self.handle_head(&entry, head),
                 Mail::Answer(token, answer) => self.handle_answer(token, *answer),
                 Mail::Order(token, order) => self.handle_order(token, order),
                 Mail::Repair(entry, past) => self.handle_repair(&entry, *past),
@@ -407,11 +414,13 @@ impl Worker {
                     // The asker may have given up.
                     let _ = reply.send(self.close_token(&token, &close));
                 }
+                Mail::Standing(wish) => self.tell_standing(wish),
                 Mail::Probe(since) => {
                     let lag = since.elapsed().as_micros();
                     self.stats.loop_lag_us.set(u64::try_from(lag).unwrap_or(u64::MAX));
                     self.stats.probes_read.add(1);
                 }
+                Mail::Notice { within_ms } => self.notice = Some((0, within_ms)),
                 Mail::Drain => self.drain(),
                 Mail::Stop => self.stopped = true,
                 // The asker may have given up.

@@ -178,9 +178,7 @@ impl CloseCause {
                 row("token_expired", 4004, 1008, "token expired, come back with a new one", Now, Debug)
             }
             Self::SlowConsumer => row("slow_consumer", 4050, 1008, "reads too slowly", BackOff, Info),
-            Self::Overloaded => {
-                row("overloaded", 4051, 1013, "overloaded, come back later", BackOff, Warn)
-            }
+            Self::Overloaded => row("overloaded", 4051, 1013, "overloaded, come back later", BackOff, Warn),
             Self::Internal => row("internal", 4052, 1013, "our fault, come back later", BackOff, Warn),
             Self::Unavailable => {
                 row("unavailable", 4053, 1013, "not available now, come back later", BackOff, Warn)

@@ -30,6 +30,11 @@ pub trait Probe: Send + Sync + 'static {
     /// Why no new client should come, one reason an entry; empty: they may come.
     fn ready(&self) -> Vec<String>;
 
+    /// What whoever asks whether it is ready should know besides, one line each.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Facts about the process, as a JSON object.
     fn info(&self) -> Value;
 

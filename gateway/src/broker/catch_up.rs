@@ -6,8 +6,8 @@ use tidegate_cluster::history::{Coverage, Entry, Order, Page, Read};
 use tidegate_protocol::channel::ChannelName;
 use tidegate_protocol::command::{HistoryOrder, StartFrom};
 use tidegate_protocol::error::{ErrorBody, ErrorCode};
-use tidegate_protocol::position::Position;
-use tidegate_session::Replayed;
+use tidegate_protocol::position::{Position, Tag};
+use tidegate_session::{Replayed, Subscribed};
 
 use super::publish::message_object;
 use super::{Broker, refusal};
@@ -20,11 +20,38 @@ pub(crate) struct CaughtUp {
     /// Whether what was asked for is complete; `None`: nothing was asked for.
     pub(crate) recovered: Option<bool>,
     pub(crate) replay: Vec<Replayed>,
-    /// What is known of the entries of `replay` besides, for workers: `conflate` keys.
-    pub(crate) conflate: Vec<u64>,
+    /// What workers have to know of the entries of `replay` besides, one each.
+    pub(crate) kept: Vec<Kept>,
+    /// The tag of the publication at `head`, where the store may be set back.
+    pub(crate) head_tag: Option<Tag>,
+}
+
+/// What is known of a replayed publication beyond what its session sends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept {
+    pub(crate) conflate: u64,
+    pub(crate) tag: Option<Tag>,
 }
 
 impl Broker {
+    /// Listens to a channel from now on, and reads what a subscription from `from` begins with.
+    ///
+    /// # Errors
+    ///
+    /// As [`Broker::catch_up`].
+    pub(crate) async fn begin(
+        self: Arc<Self>,
+        channel: ChannelName,
+        from: StartFrom,
+    ) -> Result<Subscribed, ErrorBody> {
+        self.listen(&channel).await;
+        if self.namespaces.of(channel.as_str())?.history_size == 0 {
+            return Ok(Subscribed::default());
+        }
+        let past = self.catch_up(channel, from).await?;
+        Ok(Subscribed { head: Some(past.head), recovered: past.recovered, replay: past.replay })
+    }
+
     /// Reads what a subscription from `from` begins with.
     ///
     /// # Errors
@@ -112,11 +139,15 @@ fn caught_up(channel: &str, from: StartFrom, order: Order, page: Page) -> Caught
     }
     let replay =
         entries.iter().map(|entry| Replayed { offset: entry.offset, object: message_object(channel, entry) });
-    let key = |entry: &Entry| entry.conflate.as_deref().map_or(0, crate::hub::conflate_key);
+    let kept = |entry: &Entry| Kept {
+        conflate: entry.conflate.as_deref().map_or(0, crate::hub::conflate_key),
+        tag: entry.tag,
+    };
     CaughtUp {
         head: page.head,
         recovered,
         replay: replay.collect(),
-        conflate: entries.iter().map(key).collect(),
+        kept: entries.iter().map(kept).collect(),
+        head_tag: page.head_tag,
     }
 }

@@ -1,6 +1,7 @@
 //! Who is there: joins and leaves, told to subscribers where their namespace says so.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tidegate_cluster::fence::Fence;
 use tidegate_cluster::presence::{Holder, Joined, Member, Members};
@@ -9,7 +10,9 @@ use tidegate_protocol::error::{ErrorBody, ErrorCode};
 use tidegate_protocol::event::{self, Attendance};
 use tidegate_protocol::id::SessionId;
 use tidegate_protocol::json::RawJson;
+use tidegate_protocol::node::PublicationKind;
 
+use super::exchange::Outbound;
 use super::{Broker, refusal};
 use crate::worker::mail::Publication;
 
@@ -22,9 +25,11 @@ impl Broker {
         let holder = Holder { node: self.node.clone(), fence };
         let joined = self.outside.presence.join(&channel.borrowed(), member.clone(), holder).await;
         match joined {
-            Ok(Joined::New) => self.tell_attendance(&channel, &member, event::append_join).await,
+            Ok(Joined::New) => self.tell_attendance(&channel, &member, PublicationKind::Join).await,
             Ok(Joined::Kept | Joined::Fenced) => {}
-            Ok(Joined::Full | Joined::NoLease) | Err(_) => {
+            // Upkeep announces the node, and then whoever is there joins.
+            Ok(Joined::NoLease) => self.lacks_lease.store(true, Ordering::Relaxed),
+            Ok(Joined::Full) | Err(_) => {
                 tracing::debug!(session = %member.session, ?joined, "presence could not be noted");
             }
         }
@@ -40,7 +45,7 @@ impl Broker {
         for channel in channels {
             let left = self.outside.presence.leave(&channel.borrowed(), session, fence).await;
             if let Ok(Some(member)) = left {
-                self.tell_attendance(&channel, &member, event::append_leave).await;
+                self.tell_attendance(&channel, &member, PublicationKind::Leave).await;
             }
         }
     }
@@ -68,7 +73,7 @@ impl Broker {
         &self,
         channel: &ChannelName,
         member: &Member,
-        append: fn(&mut Vec<u8>, &Attendance<'_>),
+        kind: PublicationKind,
     ) {
         if !self.namespaces.of(channel.as_str()).is_ok_and(|namespace| namespace.join_leave) {
             return;
@@ -80,9 +85,17 @@ impl Broker {
             session: member.session,
             info: info_of(member),
         };
-        append(&mut object, &attendance);
-        let publication = Publication { position: None, conflate: 0, object: object.into() };
-        self.distribute(channel.as_str(), publication).await;
+        match kind {
+            PublicationKind::Join => event::append_join(&mut object, &attendance),
+            PublicationKind::Leave => event::append_leave(&mut object, &attendance),
+            PublicationKind::Message => return,
+        }
+        let channel = channel.borrowed();
+        let publication = Publication { position: None, link: None, conflate: 0, object: object.into() };
+        let outbound = Outbound { channel: &channel, kind, publication, conflate: None, trace: None };
+        if let Err(unavailable) = self.put_out(outbound).await {
+            tracing::debug!(%unavailable, "nobody was told who came or went");
+        }
     }
 }
 

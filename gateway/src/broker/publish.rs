@@ -8,7 +8,9 @@ use tidegate_protocol::channel::ChannelName;
 use tidegate_protocol::error::ErrorBody;
 use tidegate_protocol::event::{self, Message, Published};
 use tidegate_protocol::json::{OwnedJson, RawJson};
+use tidegate_protocol::node::PublicationKind;
 
+use super::exchange::Outbound;
 use super::{Broker, refusal};
 use crate::hub::conflate_key;
 use crate::worker::mail::Publication;
@@ -42,7 +44,7 @@ impl Broker {
         let window = self.terms.idempotency_window;
         let key =
             publish.key.as_deref().map(|key| IdempotencyKey { publisher: &publish.publisher, key, window });
-        let mut position = None;
+        let (mut position, mut link) = (None, None);
         if namespace.history_size > 0 {
             let answer = self.outside.history.append(Append {
                 channel: &channel,
@@ -54,7 +56,7 @@ impl Broker {
                 trace: publish.trace.clone(),
             });
             let appended = answer.await.map_err(refusal)?;
-            position = Some(appended.position);
+            (position, link) = (Some(appended.position), appended.link);
             if appended.duplicate {
                 return Ok(Published { position, duplicate: true });
             }
@@ -74,8 +76,23 @@ impl Broker {
         };
         event::append_message(&mut object, &message);
         let conflate = publish.conflate.as_deref().map_or(0, conflate_key);
-        let publication = Publication { position, conflate, object: object.into() };
-        self.distribute(channel.as_str(), publication).await;
+        let sent = self.put_out(Outbound {
+            channel: &channel,
+            kind: PublicationKind::Message,
+            publication: Publication { position, link, conflate, object: object.into() },
+            conflate: publish.conflate.as_deref(),
+            trace: publish.trace.as_deref(),
+        });
+        if let Err(unavailable) = sent.await {
+            if let Some(key) = key {
+                // Nobody has it: its repetition must not pass for a second one.
+                let released = self.outside.idempotency.release(Scope::Channel(channel.as_str()), key);
+                if let Err(unavailable) = released.await {
+                    tracing::debug!(%unavailable, "a key could not be released");
+                }
+            }
+            return Err(refusal(unavailable));
+        }
         Ok(Published { position, duplicate: false })
     }
 }

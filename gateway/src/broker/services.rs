@@ -210,7 +210,10 @@ impl Broker {
         let close = Close { cause, below: None, code: disconnect.code, reason: disconnect.reason.clone() };
         match disconnect.subject {
             Subject::Session(session) => self.end_sessions(&[session], &close).await,
-            Subject::Token(token) => self.close_token(&token, &close).await,
+            Subject::Token(token) => {
+                self.broadcast_token(&token, &close).await?;
+                Ok(self.close_token(&token, &close).await)
+            }
             Subject::User(user) => {
                 let (mut ended, mut after) = (0, None);
                 loop {
@@ -239,7 +242,7 @@ impl Broker {
     }
 
     /// Closes every connection of this node that showed a token.
-    async fn close_token(&self, token: &Arc<str>, close: &Close) -> Result<u32, ErrorBody> {
+    pub(super) async fn close_token(&self, token: &Arc<str>, close: &Close) -> u32 {
         let mut closed = 0;
         for worker in 0..self.posts.get().map_or(0, Vec::len) {
             let (reply, answer) = oneshot::channel();
@@ -248,7 +251,7 @@ impl Broker {
             // A worker that has ended has no connections.
             closed += answer.await.unwrap_or(0);
         }
-        Ok(closed)
+        closed
     }
 
     async fn describe(&self, entries: &[Arc<ChannelEntry>]) -> Result<Vec<ChannelInfo>, ErrorBody> {

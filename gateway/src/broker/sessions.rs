@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 
 use mio::Token;
 use serde::{Deserialize, Serialize};
-use tidegate_cluster::directory::{Registration, Target as Place};
 use tidegate_cluster::fence::Fence;
 use tidegate_cluster::idempotency::{IdempotencyKey, Scope, Use};
 use tidegate_cluster::sessions::{
@@ -24,8 +23,6 @@ use super::{Broker, Grants, refusal};
 use crate::admission::permission::Permissions;
 use crate::worker::mail::{Close, Mail, Order};
 
-/// Sessions that one direct message reaches.
-const RECIPIENTS_MAX: usize = 1_000;
 /// Ids are random: one that is taken already is made again, and twice in a row is no accident.
 const ID_TRIES: usize = 3;
 
@@ -122,6 +119,10 @@ impl Broker {
             Resumed::Revoked => return Err(revoked()),
         };
         let fence = resumption.fence;
+        if let Some(node) = resumption.taken_from.as_ref().filter(|&node| *node != self.node) {
+            self.stats.sessions_taken_over.fetch_add(1, Ordering::Relaxed);
+            self.tell_taken_over(node, resume.session, fence.number()).await;
+        }
         let grants = grants(&resumption.identity);
         self.take_seat(resume.session, &grants.user, fence, connection).await;
         let subscriptions =
@@ -152,11 +153,7 @@ impl Broker {
             let order = Order::Close(Close::taken_over(winner));
             self.post(loser.worker.into(), Mail::Order(loser.token, order)).await;
         }
-        let registration = Registration { session, user: Arc::clone(user), node: self.node.clone(), fence };
-        if let Err(unavailable) = self.outside.places.register(registration).await {
-            // Messages to the user miss this session until the upkeep has registered it again.
-            tracing::warn!(%unavailable, "a session could not be registered");
-        }
+        self.register(session, user, fence).await;
     }
 
     /// Writes what a session is subscribed to.
@@ -179,8 +176,12 @@ impl Broker {
         };
         match self.outside.sessions.save(session, fence, changes).await {
             Ok(Written::Saved) => {}
-            Ok(Written::Fenced | Written::Gone) => {
+            Ok(Written::Fenced) => {
                 self.order(session, Order::Close(Close::taken_over(fence.next()))).await;
+            }
+            // The store has forgotten it. Its client is served as long as it stays, and told when it comes back.
+            Ok(Written::Gone) => {
+                self.stats.sessions_forgotten.fetch_add(1, Ordering::Relaxed);
             }
             Err(unavailable) => tracing::debug!(%unavailable, "a session could not be saved"),
         }
@@ -250,28 +251,6 @@ impl Broker {
         event::append_direct(&mut object, &direct);
         let object: Arc<[u8]> = object.into();
         self.order_all(&target, || Order::Deliver(Arc::clone(&object))).await
-    }
-
-    /// Gives an order to all sessions of a user, or to one. The result is how many got it.
-    ///
-    /// # Errors
-    ///
-    /// `unavailable`.
-    pub(crate) async fn order_all(
-        &self,
-        target: &command::Target<'_>,
-        order: impl Fn() -> Order,
-    ) -> Result<u32, ErrorBody> {
-        let place = match target {
-            command::Target::User(user) => Place::User(user),
-            command::Target::Session(session) => Place::Session(*session),
-        };
-        let routes = self.outside.places.locate(place, RECIPIENTS_MAX).await.map_err(refusal)?;
-        let mut reached = 0;
-        for route in routes.iter().filter(|route| route.node == self.node) {
-            reached += u32::from(self.order(route.session, order()).await);
-        }
-        Ok(reached)
     }
 }
 

@@ -1,12 +1,18 @@
 //! What has to be said again and again so that it stays true: leases of sessions, presence and the node itself.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tidegate_cluster::directory::NodeRecord;
-use tidegate_protocol::event;
+use tidegate_cluster::directory::{Lease, NodeRecord};
+use tidegate_protocol::channel::{Channel, ChannelName};
+use tidegate_protocol::node::PublicationKind;
 
 use super::Broker;
+use super::modes::Mode;
+use super::outside::Store;
+use super::standing::Wish;
+use crate::hub::directory::Realm;
 use crate::worker::mail::{Close, Order};
 
 /// How often it is looked at what is due.
@@ -17,6 +23,10 @@ const NODE_LEASE: Duration = Duration::from_secs(15);
 const RENEWALS_A_LEASE: u32 = 3;
 /// Sessions renewed with one call.
 const SESSIONS_A_CALL: usize = 1_000;
+/// Seconds in which every session's positions are saved once, if they moved: a node that dies is behind by that much.
+const PARTS: usize = 5;
+/// Channels listened to in one go.
+const CHANNELS_A_CALL: usize = 1_000;
 /// Ghosts told of in one go.
 const GHOSTS_A_CALL: usize = 1_000;
 
@@ -24,9 +34,11 @@ impl Broker {
     /// Renews everything, for as long as the node runs. `connections` says how many it has.
     pub(crate) async fn run_upkeep(self: Arc<Self>, capacity: u32, connections: impl Fn() -> u32 + Send) {
         let (mut announced, mut renewed) = (Instant::now(), Instant::now());
+        let (mut degraded, mut part) = (Vec::new(), 0);
         loop {
             tokio::time::sleep(EVERY).await;
-            if announced.elapsed() >= NODE_LEASE / RENEWALS_A_LEASE {
+            let is_due = announced.elapsed() >= NODE_LEASE / RENEWALS_A_LEASE;
+            if is_due || self.lacks_lease.swap(false, Ordering::Relaxed) {
                 announced = Instant::now();
                 self.announce(capacity, connections()).await;
                 self.lay_ghosts().await;
@@ -35,7 +47,19 @@ impl Broker {
                 renewed = Instant::now();
                 self.renew_sessions().await;
             }
-            self.outside.memory.sweep();
+            match &self.outside.store {
+                Store::Memory(memory) => memory.sweep(),
+                Store::Redis(_) => {
+                    part = (part + 1) % PARTS;
+                    self.ask_standing(Wish { part, parts: PARTS, places: false, presence: false }).await;
+                }
+            }
+            self.leave_departed().await;
+            let modes = self.note_modes(&degraded);
+            if degraded.contains(&Mode::BusDown) && !modes.contains(&Mode::BusDown) {
+                self.listen_to_all().await;
+            }
+            degraded = modes;
         }
     }
 
@@ -54,7 +78,13 @@ impl Broker {
         let announced = self.outside.places.announce(record, NODE_LEASE).await;
         let present = self.outside.presence.touch(&self.node, NODE_LEASE).await;
         if let Err(unavailable) = announced.and(present) {
+            self.lacks_lease.store(true, Ordering::Relaxed);
             tracing::warn!(%unavailable, "this node could not say that it is there");
+        }
+        let is_new = |lease| matches!(lease, Ok(Lease::New));
+        let (places, presence) = (is_new(announced), is_new(present));
+        if places || presence {
+            self.ask_standing(Wish { part: 0, parts: 1, places, presence }).await;
         }
     }
 
@@ -66,7 +96,16 @@ impl Broker {
             };
             for session in lost {
                 let Some((_, fence)) = held.iter().find(|(held, _)| *held == session) else { continue };
-                self.order(session, Order::Close(Close::taken_over(fence.next()))).await;
+                match self.outside.sessions.get(session).await {
+                    Ok(Some(view)) if view.fence > *fence => {
+                        self.order(session, Order::Close(Close::taken_over(view.fence))).await;
+                    }
+                    // The store has forgotten it: its client is served as long as it stays.
+                    Ok(_) => {
+                        self.stats.sessions_forgotten.fetch_add(1, Ordering::Relaxed);
+                    }
+                    Err(_) => {}
+                }
             }
         }
     }
@@ -75,7 +114,35 @@ impl Broker {
     async fn lay_ghosts(&self) {
         let Ok(ghosts) = self.outside.presence.reap(GHOSTS_A_CALL).await else { return };
         for ghost in ghosts {
-            self.tell_attendance(&ghost.channel, &ghost.member, event::append_leave).await;
+            self.tell_attendance(&ghost.channel, &ghost.member, PublicationKind::Leave).await;
+        }
+    }
+
+    /// Listens no more to channels that nobody on this node is subscribed to.
+    async fn leave_departed(&self) {
+        let Some(bus) = &self.outside.bus else { return };
+        for name in self.directory.take_departed() {
+            // It was checked when the first one subscribed.
+            let Ok(channel) = Channel::parse(&name) else { continue };
+            let left = bus.unsubscribe(&channel).await;
+            // Whoever subscribed meanwhile may have asked before that.
+            if self.directory.find(Realm::Native, &name).is_some() {
+                let _ = bus.subscribe(&channel).await;
+            } else if let Err(unavailable) = left {
+                tracing::debug!(%unavailable, %channel, "a channel could not be left");
+            }
+        }
+    }
+
+    /// Listens to every channel that has subscribers: those of some came while the bus was down.
+    async fn listen_to_all(&self) {
+        let mut after: Option<Arc<str>> = None;
+        loop {
+            let entries = self.directory.list(Realm::Native, "", after.as_deref(), CHANNELS_A_CALL);
+            let names = entries.iter().filter_map(|entry| ChannelName::parse(&entry.name).ok());
+            futures_util::future::join_all(names.map(|name| async move { self.listen(&name).await })).await;
+            let Some(last) = entries.last().filter(|_| entries.len() == CHANNELS_A_CALL) else { return };
+            after = Some(Arc::clone(&last.name));
         }
     }
 }

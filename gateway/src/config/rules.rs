@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use tidegate_service::config::Checks;
 
 use super::{Client, Config, Limits, Raw, RawMode};
-use super::{api, auth, namespaces, overload};
+use super::{api, auth, namespaces, overload, store};
 use crate::admission::origin::AllowedOrigins;
 use crate::http::raw_path::RawPath;
 
@@ -20,7 +20,7 @@ pub(super) fn check(config: &Config, checks: &mut Checks<'_>) {
     check_listeners(("client.listen", client), ("api.listen", api), checks);
     check_listeners(("client.listen", client), ("admin.listen", admin), checks);
     check_listeners(("api.listen", api), ("admin.listen", admin), checks);
-    check_replicas(config, checks);
+    store::check(&config.store, &config.bus, config.node.replicas, checks);
     check_client(&config.client, checks);
     check_limits(&config.limits, checks);
     check_raw(&config.raw, checks);
@@ -65,18 +65,6 @@ fn check_listeners(one: (&str, SocketAddr), other: (&str, SocketAddr), checks: &
     if one.port() != 0 && one.port() == other.port() && same_ip {
         let message = format!("both listen on port {}; give each its own", one.port());
         checks.fault(&[one_key, other_key], message);
-    }
-}
-
-/// What is kept in the memory of a process is not known to another one.
-fn check_replicas(config: &Config, checks: &mut Checks<'_>) {
-    let replicas = config.node.replicas;
-    if replicas > 1 && config.store.url == "memory:" {
-        let message = format!(
-            "{replicas} gateways that keep everything in their own memory would know nothing of each other's clients; \
-             set node.replicas to 1"
-        );
-        checks.fault(&["node.replicas", "store.url"], message);
     }
 }
 

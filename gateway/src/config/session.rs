@@ -1,11 +1,11 @@
-//! Sections `[session]` and `[store]`: how long sessions live, and how much one node remembers in its memory.
+//! Section `[session]`: how long sessions live, and what one may do.
 
 use std::time::Duration;
 
-use tidegate_service::config::{bytes, value};
+use tidegate_service::config::value;
 use tidegate_service::config_section;
 
-use super::{GIB, MIB, milliseconds, seconds};
+use super::seconds;
 
 config_section! {
     /// Sessions of the native dialect: what a client comes back to.
@@ -30,30 +30,5 @@ config_section! {
         pub bytes_per_second: u32 = value(1 << 20).within(0..=1 << 30);
         /// Live messages held for one subscription while it is being caught up.
         pub gate_messages: u32 = value(256).within(1..=65_536);
-    }
-}
-
-config_section! {
-    /// How much one node remembers in its own memory.
-    pub struct Store {
-        /// Where sessions, history and presence are kept. `memory:` is this process: nothing survives it.
-        pub url: String = value("memory:".to_owned()).checked(|url: &String| check_url(url));
-        /// Sessions, dropped ones that may come back included; the ones closest to their end make room.
-        pub sessions: usize = value(200_000).within(1..=100_000_000);
-        /// Channels with history; the ones used longest ago make room, and their subscribers are told.
-        pub history_channels: usize = value(100_000).within(1..=100_000_000);
-        /// Bytes of all histories together.
-        pub history_bytes: usize = bytes(256 * MIB).within(MIB..=1024 * GIB);
-        /// Members of all channels with presence together.
-        pub presence_members: usize = value(500_000).within(1..=100_000_000);
-        /// How long a call of a store may take.
-        pub timeout: Duration = value(seconds(2)).within(milliseconds(10)..=seconds(60));
-    }
-}
-
-fn check_url(url: &str) -> Result<(), String> {
-    match url {
-        "memory:" => Ok(()),
-        other => Err(format!("found {other:?}, expected memory:; other stores are not built yet")),
     }
 }

@@ -83,7 +83,10 @@ fn the_longest_target_shrinks_with_the_head_unless_it_is_set() {
 #[test]
 fn several_gateways_do_not_keep_everything_to_themselves() {
     assert!(load_with(&["node.replicas=1"]).is_ok());
-    assert_fault(&["node.replicas=2"], &["node.replicas", "store.url (default)", "set node.replicas to 1"]);
+    assert_fault(
+        &["node.replicas=2"],
+        &["node.replicas", "store.url (default)", "bus.url (default)", "or node.replicas to 1"],
+    );
 }
 
 #[test]

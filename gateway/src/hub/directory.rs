@@ -2,8 +2,9 @@
 //!
 //! Its lock is taken when a channel gets its first member on a worker or loses its last, never for a message.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Most workers of a node: their interest is a bit each.
@@ -58,7 +59,9 @@ impl ChannelEntry {
 /// All channels of the node.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
-    realms: Mutex<[HashMap<Arc<str>, Arc<ChannelEntry>>; 2]>,
+    realms: Mutex<[BTreeMap<Arc<str>, Arc<ChannelEntry>>; 2]>,
+    keeps_departed: AtomicBool,
+    departed: Mutex<HashSet<Arc<str>>>,
 }
 
 impl Directory {
@@ -89,7 +92,20 @@ impl Directory {
         let left = entry.interest.fetch_and(!(1 << worker), Ordering::AcqRel) & !(1 << worker);
         if left == 0 {
             channels.remove(&entry.name);
+            if entry.realm == Realm::Native && self.keeps_departed.load(Ordering::Relaxed) {
+                lock(&self.departed).insert(Arc::clone(&entry.name));
+            }
         }
+    }
+
+    /// Remembers channels that lost their last member on the node, for [`Directory::take_departed`].
+    pub(crate) fn keep_departed(&self) {
+        self.keeps_departed.store(true, Ordering::Relaxed);
+    }
+
+    /// Channels that lost their last member since the last call. Some may have got a new one.
+    pub(crate) fn take_departed(&self) -> HashSet<Arc<str>> {
+        std::mem::take(&mut *lock(&self.departed))
     }
 
     /// The channel of this name, if it has members anywhere on the node.
@@ -105,24 +121,27 @@ impl Directory {
         after: Option<&str>,
         limit: usize,
     ) -> Vec<Arc<ChannelEntry>> {
+        let from = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
         let realms = self.lock();
-        let matching = realms[realm as usize]
-            .values()
-            .filter(|entry| entry.name.starts_with(prefix) && after.is_none_or(|after| *entry.name > *after));
-        let mut found: Vec<_> = matching.cloned().collect();
-        drop(realms);
-        found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        found.truncate(limit);
-        found
+        let behind = realms[realm as usize].range::<str, _>((from, Bound::Unbounded));
+        let matching = behind.map(|(_, entry)| entry).take_while(|entry| entry.name.starts_with(prefix));
+        matching.take(limit).cloned().collect()
     }
 
     /// Channels with members anywhere on the node.
     pub(crate) fn len(&self) -> usize {
-        self.lock().iter().map(HashMap::len).sum()
+        self.lock().iter().map(BTreeMap::len).sum()
     }
 
     /// Each map is consistent after each single operation, so a panic elsewhere does not spoil them.
-    fn lock(&self) -> MutexGuard<'_, [HashMap<Arc<str>, Arc<ChannelEntry>>; 2]> {
-        self.realms.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, [BTreeMap<Arc<str>, Arc<ChannelEntry>>; 2]> {
+        lock(&self.realms)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,7 +8,7 @@ use super::page::Page;
 impl Page<'_, '_> {
     pub(super) fn sessions(&mut self) -> fmt::Result {
         let broker = &self.node.broker;
-        let (kept, stats) = (broker.outside.memory.stats().sessions, &broker.stats);
+        let (kept, stats) = (broker.outside.stats().sessions, &broker.stats);
         let connected = broker.roster.len() as u64;
         self.gauge("sessions", "Sessions with a connection on this node", None, connected)?;
         let events = [

@@ -8,7 +8,7 @@ use super::page::Page;
 
 impl Page<'_, '_> {
     pub(super) fn stores(&mut self) -> fmt::Result {
-        let stats = self.node.broker.outside.memory.stats();
+        let stats = self.node.broker.outside.stats();
         let (sessions, history, presence) = (stats.sessions, stats.history, stats.presence);
         let kept = |count: usize| count as u64;
         self.gauges(

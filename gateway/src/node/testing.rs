@@ -3,10 +3,12 @@
 use std::ffi::OsString;
 use std::sync::{Arc, LazyLock};
 
+use tidegate_cluster::Clock;
 use tidegate_service::config::{Startup, load};
 use tokio::runtime::{Handle, Runtime};
 
 use super::Node;
+use crate::broker::outside::Outside;
 use crate::config::Config;
 use crate::http::{HttpDeadlines, HttpServer, Pages};
 
@@ -18,7 +20,9 @@ pub(crate) fn node(workers: usize, settings: &[&str]) -> Arc<Node> {
     };
     let pages = Pages { demo_page: false, upgrade_only: Vec::new() };
     let (door, _server) = HttpServer::new(pages, 1, HttpDeadlines::default());
-    Arc::new(Node::new(&loaded.config, workers, None, door, Some(1 << 30), runtime()).unwrap())
+    let (config, clock) = (&loaded.config, Clock::system());
+    let outside = Outside::in_memory(&config.store, &config.session, &clock).unwrap();
+    Arc::new(Node::new(config, workers, None, door, Some(1 << 30), (outside, clock), runtime()).unwrap())
 }
 
 /// One runtime for all tests of this process; none of them waits for what runs on it.

@@ -190,6 +190,30 @@ impl Worker {
         self.drain_cursor.get_or_insert(0);
     }
 
+    /// Tells some clients to leave within a time and to come back: they choose the moment, so that they do not come
+    /// together.
+    pub(super) fn give_notice(&mut self) {
+        let mut told = 0;
+        while let Some((slot, within_ms)) =
+            self.notice.filter(|&(slot, _)| slot < self.connections.capacity())
+            && told < FAREWELLS_A_TURN
+        {
+            self.notice = Some((slot + 1, within_ms));
+            let ready = self.with_session(slot, |session, cx| {
+                session.handle_drain(0, within_ms, CloseCause::Shutdown, cx);
+            });
+            if ready.is_some() {
+                self.finish_native(slot);
+                told += 1;
+            }
+        }
+    }
+
+    /// Whether the notice of a drain has not come to every client yet.
+    pub(super) fn is_giving_notice(&self) -> bool {
+        self.notice.is_some_and(|(slot, _)| slot < self.connections.capacity())
+    }
+
     /// Sends some clients away. A request that is under way is answered with 503 when it is complete.
     pub(super) fn send_away(&mut self) {
         let mut farewells = 0;

@@ -9,7 +9,7 @@ use tidegate_protocol::channel::ChannelName;
 use tidegate_protocol::command::StartFrom;
 use tidegate_protocol::error::ErrorBody;
 use tidegate_protocol::event::{self, Gap};
-use tidegate_protocol::position::Position;
+use tidegate_protocol::position::{Link, Position};
 
 use super::Worker;
 use super::mail::{Mail, Publication};
@@ -33,7 +33,7 @@ impl Worker {
         let Some(entry) = self.hub.channel_mut(channel) else { return };
         // Nobody has caught up yet: whoever does so reads what came before from history.
         let before = Position { offset: position.offset.saturating_sub(1), ..position };
-        let feed = entry.feed.get_or_insert_with(|| Box::new(Feed::new(before)));
+        let feed = entry.feed.get_or_insert_with(|| Box::new(Feed::new(before, None)));
         match feed.handle_publication(position, publication) {
             Intake::Deliver(ready) => ready.iter().for_each(|publication| self.pass_on(channel, publication)),
             Intake::Duplicate => self.stats.publications_duplicate.add(1),
@@ -111,12 +111,20 @@ impl Worker {
             }
         };
         if past.recovered == Some(false) {
-            return self.skip_to(channel, past.head);
+            return self.skip_to(channel, &past);
         }
-        for (replayed, conflate) in past.replay.into_iter().zip(past.conflate) {
+        let mut previous = feed.head_tag();
+        // What is held is asked for again if it is still missing something then.
+        feed.settle();
+        for (replayed, kept) in past.replay.into_iter().zip(past.kept) {
             let position = Position { offset: replayed.offset, ..past.head };
-            let publication = Publication { position: Some(position), conflate, object: replayed.object };
-            self.handle_publication(entry, Arc::new(publication));
+            let link = previous.zip(kept.tag).map(|(previous, tag)| Link { tag, previous });
+            previous = kept.tag;
+            let (conflate, object) = (kept.conflate, replayed.object);
+            self.handle_publication(
+                entry,
+                Arc::new(Publication { position: Some(position), link, conflate, object }),
+            );
         }
         let feed = self.hub.channel(channel).and_then(|entry| entry.feed.as_ref());
         if feed.is_some_and(|feed| feed.has_gap()) && !self.gaps.contains(&channel) {
@@ -124,12 +132,21 @@ impl Worker {
         }
     }
 
+    /// The history of a channel ends at `head`: what has not come by then is read from it.
+    pub(super) fn handle_head(&mut self, entry: &ChannelEntry, head: Position) {
+        let Some(channel) = self.hub.find(Realm::Native, &entry.name) else { return };
+        let Some(feed) = self.hub.channel_mut(channel).and_then(|entry| entry.feed.as_mut()) else { return };
+        if feed.compare(head) {
+            self.gaps.push(channel);
+        }
+    }
+
     /// What is missing cannot be had any more: the members are told, and go on behind it.
-    fn skip_to(&mut self, channel: ChannelIndex, head: Position) {
+    fn skip_to(&mut self, channel: ChannelIndex, past: &CaughtUp) {
         let Some(entry) = self.hub.channel_mut(channel) else { return };
         let name = Arc::clone(&entry.entry.name);
         let Some(feed) = &mut entry.feed else { return };
-        let (first, ready) = feed.skip_to(head);
+        let (first, ready) = feed.skip_to(past.head, past.head_tag);
         if feed.has_gap() && !self.gaps.contains(&channel) {
             self.gaps.push(channel);
         }

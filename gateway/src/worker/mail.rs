@@ -13,12 +13,13 @@ use tidegate_cluster::Fence;
 use tidegate_protocol::cause::CloseCause;
 use tidegate_protocol::channel::ChannelName;
 use tidegate_protocol::error::ErrorBody;
-use tidegate_protocol::position::Position;
+use tidegate_protocol::position::{Link, Position};
 use tokio::sync::oneshot;
 
 use super::native::Answer;
 use super::snapshot::ConnectionView;
 use crate::broker::CaughtUp;
+use crate::broker::standing::Wish;
 use crate::connection::outbox::shed::Mark;
 use crate::hub::directory::ChannelEntry;
 
@@ -33,6 +34,8 @@ pub(crate) enum Mail {
     Parcel(Parcel),
     /// Something published to a channel of the native dialect, from this node or another.
     Publication(Arc<ChannelEntry>, Arc<Publication>),
+    /// Where the history of a channel ends: the channel may have missed something.
+    Head(Arc<ChannelEntry>, Position),
     /// What a connection's session asked the outside for.
     Answer(Token, Box<Answer>),
     /// What a channel missed, as history has it.
@@ -41,8 +44,12 @@ pub(crate) enum Mail {
     Order(Token, Order),
     /// Close every connection that showed this token, and say how many there were.
     CloseToken { token: Arc<str>, close: Close, reply: oneshot::Sender<u32> },
+    /// Tell the broker what the sessions hold.
+    Standing(Wish),
     /// Say how late the loop is: the letter is from then.
     Probe(Instant),
+    /// Tell every client of the native dialect to leave by itself.
+    Notice { within_ms: u64 },
     /// Stop accepting and send every client away.
     Drain,
     /// Drop what is left and end.
@@ -56,6 +63,8 @@ pub(crate) enum Mail {
 pub(crate) struct Publication {
     /// Its place in the channel's history, if it has one.
     pub(crate) position: Option<Position>,
+    /// Its tie to the one before it, where the store may be set back.
+    pub(crate) link: Option<Link>,
     /// What its `conflate` value is known by; 0: it has none.
     pub(crate) conflate: u64,
     pub(crate) object: Arc<[u8]>,

@@ -152,6 +152,7 @@ impl Worker {
         if let Granted::Now(namespace) = granted
             && namespace.history_size == 0
             && publish.key.is_none()
+            && node.broker.is_alone()
         {
             self.publish_now(&grants, publish);
             return Some(Answer::Replied(to, Replied::Publish(Ok(Published::default()))));
@@ -214,7 +215,8 @@ impl Worker {
         let mut object = Vec::new();
         event::append_message(&mut object, message);
         let conflate = conflate.map_or(0, conflate_key);
-        let publication = super::mail::Publication { position: None, conflate, object: object.into() };
+        let publication =
+            super::mail::Publication { position: None, link: None, conflate, object: object.into() };
         let (broker, channel) = (Arc::clone(&self.node.broker), channel.to_owned());
         self.start(async move { broker.distribute(&channel, publication).await });
     }

@@ -85,15 +85,13 @@ impl Worker {
         // The client may have left the channel while the hook was asked.
         let Some(index) = client.find(channel.as_str()) else { return };
         let place = client.subscriptions[index].place;
-        let keeps_history = self
-            .node
-            .broker
-            .namespaces
-            .of(channel.as_str())
-            .is_ok_and(|namespace| namespace.history_size > 0);
+        let broker = &self.node.broker;
+        let namespace = broker.namespaces.of(channel.as_str());
+        // Nobody has to be asked about a channel that keeps nothing on a node that is alone.
+        let is_asked = !broker.is_alone() || namespace.is_ok_and(|namespace| namespace.history_size > 0);
         let member = listener(slot, index);
         if place == Place::Asked {
-            let place = if keeps_history {
+            let place = if is_asked {
                 Place::Gated(self.hub.gate(Realm::Native, channel.as_str(), member))
             } else {
                 // What was published before goes out before this one is among the members.
@@ -106,20 +104,11 @@ impl Worker {
                 client.subscriptions[index].place = place;
             }
         }
-        if !keeps_history {
+        if !is_asked {
             return self.apply_subscribed(slot, wanted, Ok(Subscribed::default()));
         }
-        let caught_up = Arc::clone(&self.node.broker).catch_up(channel, wanted.from);
-        let outcome = Outcome::begin(caught_up).map(move |caught_up| {
-            Answer::Subscribed(
-                wanted,
-                caught_up.map(|past| Subscribed {
-                    head: Some(past.head),
-                    recovered: past.recovered,
-                    replay: past.replay,
-                }),
-            )
-        });
+        let past = Arc::clone(&self.node.broker).begin(channel, wanted.from);
+        let outcome = Outcome::begin(past).map(move |past| Answer::Subscribed(wanted, past));
         if let Some(Answer::Subscribed(wanted, result)) = self.now_or_mail(slot, outcome) {
             self.apply_subscribed(slot, wanted, result);
         }
@@ -141,7 +130,7 @@ impl Worker {
             && let Some(entry) = self.hub.channel_mut(at)
             && entry.feed.is_none()
         {
-            entry.feed = Some(Box::new(Feed::new(head)));
+            entry.feed = Some(Box::new(Feed::new(head, None)));
         }
         let (ask, name) = (wanted.ask, wanted.channel);
         self.with_session(slot, |session, cx| {

@@ -30,5 +30,7 @@ use tidegate_testkit::{Builder, Gateway};
 /// One worker on free ports, and otherwise the defaults. Pings are for the tests that look for them: on a slow machine
 /// they would come between an answer and the one who waits for it.
 fn gateway() -> Builder {
-    Gateway::builder(env!("CARGO_BIN_EXE_tidegate-gateway")).set("limits.ping_interval", "1h")
+    Gateway::builder(env!("CARGO_BIN_EXE_tidegate-gateway"))
+        .set("limits.ping_interval", "1h")
+        .set("drain.leave_grace", "0s")
 }

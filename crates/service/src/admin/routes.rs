@@ -85,7 +85,11 @@ async fn ready(State(admin): Ask) -> Response {
         phase @ (Phase::Starting | Phase::Stopped) => vec![phase.name().to_owned()],
     };
     reasons.extend(admin.shown.probe.ready());
-    if reasons.is_empty() { "ok\n".into_response() } else { refusal(reasons.join("\n")) }
+    if !reasons.is_empty() {
+        return refusal(reasons.join("\n"));
+    }
+    let notes = admin.shown.probe.notes();
+    notes.iter().fold("ok\n".to_owned(), |page, note| page + note + "\n").into_response()
 }
 
 async fn startup(State(admin): Ask) -> Response {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{connect, connect_with, native, open, publish, subscriber, token_of};
+use super::{connect, connect_with, expect_data, native, open, publish, subscriber, token_of};
 
 #[test]
 fn every_client_is_told_to_come_back_and_the_process_ends_with_code_0() {
@@ -70,5 +70,35 @@ fn a_client_that_says_goodbye_itself_does_not_keep_the_process() {
     assert_eq!(client.expect_closing(), 4000);
     client.socket().send_close(tidegate_wire::close::CloseCode::new(4000), "");
     client.socket().expect_end();
+    assert_eq!(gateway.wait_exit().code(), Some(0));
+}
+
+#[test]
+fn whoever_leaves_when_told_to_sees_nothing_else_of_a_drain() {
+    let mut gateway = native().set("drain.leave_grace", "10s").set("drain.window", "1h").start();
+    let mut clients: Vec<_> = (0..3).map(|_| subscriber(&gateway, "log:tea")).collect();
+
+    gateway.terminate();
+
+    for client in &mut clients {
+        let told = client.expect("reconnect");
+        assert_eq!((&told["within_ms"], &told["reason"]), (&json!(10_000), &json!("drain")), "{told}");
+    }
+    publish(&mut clients[0], "log:tea", "they are served until they leave");
+    expect_data(&mut clients[1], "log:tea", "they are served until they leave");
+    drop(clients);
+    assert_eq!(gateway.wait_exit().code(), Some(0));
+}
+
+#[test]
+fn whoever_does_not_leave_is_closed_in_the_end() {
+    let mut gateway = native().set("drain.leave_grace", "100ms").start();
+    let mut client = subscriber(&gateway, "log:tea");
+
+    gateway.terminate();
+
+    client.expect("reconnect");
+    assert_eq!(client.expect_closing(), 4000);
+    drop(client);
     assert_eq!(gateway.wait_exit().code(), Some(0));
 }
