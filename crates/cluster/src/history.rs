@@ -30,7 +30,7 @@ pub trait History: Send + Sync {
     /// compares it with what it has from then on: where they differ, the stream starts again under a new epoch.
     ///
     /// Waits for nothing; the same position twice, or an older one, changes nothing.
-    fn witness(&self, _channel: &ChannelName, _position: Position, _tag: Tag) {}
+    fn witness(&self, _channel: &ChannelName, _position: Position, _link: Link) {}
 }
 
 /// A publication on its way into a stream.

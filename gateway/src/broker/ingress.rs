@@ -122,7 +122,7 @@ impl Broker {
     async fn receive_publication(&self, publication: &node::Publication<'_>) {
         let channel = ChannelName::from(&publication.channel);
         if let Some((position, link)) = publication.position.zip(publication.link) {
-            self.outside.history.witness(&channel, position, link.tag);
+            self.outside.history.witness(&channel, position, link);
         }
         let publication = Publication {
             position: publication.position,

@@ -206,10 +206,10 @@ impl History for RedisHistory {
         })
     }
 
-    fn witness(&self, channel: &ChannelName, position: Position, tag: Tag) {
+    fn witness(&self, channel: &ChannelName, position: Position, link: Link) {
         // An epoch of another kind of history says nothing about one of these, whatever it would compare as.
         if position.epoch.number() < EPOCHS_END {
-            self.inner.known.note(channel, Seen { position, tag });
+            self.inner.known.note_link(channel, position, link);
         }
     }
 }

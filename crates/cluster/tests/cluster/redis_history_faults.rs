@@ -13,7 +13,7 @@ use tidegate_cluster::redis::{
 };
 use tidegate_cluster::state::State;
 use tidegate_protocol::channel::{Channel, ChannelName};
-use tidegate_protocol::position::{Epoch, Position, Tag};
+use tidegate_protocol::position::{Epoch, Link, Position, Tag};
 use tidegate_testkit::{DEADLINE, RedisServer, Sentinel};
 use tokio::sync::mpsc;
 
@@ -121,6 +121,11 @@ async fn offsets_given_out_again_are_noticed_by_who_has_seen_the_first() {
     assert_eq!(next.position, Position { offset: 1, ..head }, "everybody goes on in the new stream");
 }
 
+/// Of a publication that the server knows nothing of.
+fn stray() -> Link {
+    Link { tag: Tag::new(7), previous: Tag::new(6) }
+}
+
 #[tokio::test]
 async fn another_tag_under_a_known_offset_is_a_fork() {
     let server = RedisServer::start();
@@ -133,7 +138,7 @@ async fn another_tag_under_a_known_offset_is_a_fork() {
         };
 
         let mut node = Node::connect(config(&server.url())).await;
-        node.witness(Position { offset: offset_seen, ..head }, Tag::new(7));
+        node.witness(Position { offset: offset_seen, ..head }, stray());
         let page = node.read_after(head).await;
         assert_eq!((page.coverage, page.head.offset), (Coverage::Lost, 0), "{witnessed}");
         assert_eq!(node.restarted().await, page.head);
@@ -149,15 +154,15 @@ async fn what_was_seen_rightly_or_long_ago_changes_nothing() {
     let head = writer.append().await.position;
 
     let mut node = Node::connect(config(&server.url())).await;
-    node.witness(first.position, first.link.unwrap().tag);
+    node.witness(first.position, first.link.unwrap());
     assert_eq!(node.read_after(first.position).await.head, head);
     // A late message of an earlier stream, whose epoch began before.
     let earlier = Position { epoch: "1aaaa".parse().unwrap(), offset: 9 };
-    node.witness(earlier, Tag::new(7));
+    node.witness(earlier, stray());
     let fresh = Node::connect(config(&server.url())).await;
-    fresh.witness(earlier, Tag::new(7));
+    fresh.witness(earlier, stray());
     // And one that no store of this kind gives out.
-    fresh.witness(Position { epoch: Epoch::new(u64::MAX), offset: 9 }, Tag::new(7));
+    fresh.witness(Position { epoch: Epoch::new(u64::MAX), offset: 9 }, stray());
     assert_eq!(node.read_after(first.position).await.head, head);
     assert_eq!(fresh.read_after(first.position).await.head, head);
     assert!(node.restarts.try_recv().is_err());
@@ -308,8 +313,8 @@ impl Node {
         self.history.read(&channel(), read).await.expect("the server answers")
     }
 
-    fn witness(&self, position: Position, tag: Tag) {
-        self.history.witness(&ChannelName::from(&channel()), position, tag);
+    fn witness(&self, position: Position, link: Link) {
+        self.history.witness(&ChannelName::from(&channel()), position, link);
     }
 
     /// Where the stream's head is after it started again.

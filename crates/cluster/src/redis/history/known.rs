@@ -1,7 +1,7 @@
 //! What this node has seen of each channel's stream: the measure for a server that may have been set back.
 
 use tidegate_protocol::channel::ChannelName;
-use tidegate_protocol::position::{Position, Tag};
+use tidegate_protocol::position::{Link, Position, Tag};
 
 use crate::memory::count::{Counter, Level};
 use crate::memory::lru::LruMap;
@@ -83,6 +83,18 @@ impl Known {
             self.count.replace(0, 1);
         }
         None
+    }
+
+    /// Remembers a publication that came by another way, unless it follows on another one than what is known: then the
+    /// server is still compared with that. So it is where some are missing in between.
+    pub(super) fn note_link(&self, channel: &ChannelName, position: Position, link: Link) {
+        let follows = |known: Seen| {
+            let next = known.position.next();
+            position.epoch != next.epoch || position == next && link.previous == known.tag
+        };
+        if self.get(channel).is_none_or(follows) {
+            self.note(channel, Seen { position, tag: link.tag });
+        }
     }
 
     /// The channels of which something is known.

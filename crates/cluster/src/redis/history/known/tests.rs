@@ -21,6 +21,22 @@ fn the_latest_stays_whatever_the_order_it_is_told_in() {
 }
 
 #[test]
+fn what_follows_on_another_publication_hides_nothing() {
+    let (known, channel) = (Known::new(100), channel(1));
+    let link = |tag, previous| Link { tag: Tag::new(tag), previous: Tag::new(previous) };
+    for (offset, link, expected) in [
+        (3, link(30, 20), seen(5, 3, 30)),
+        (4, link(40, 30), seen(5, 4, 40)),
+        (5, link(51, 41), seen(5, 4, 40)),
+        (6, link(60, 50), seen(5, 4, 40)),
+        (5, link(50, 40), seen(5, 5, 50)),
+    ] {
+        known.note_link(&channel, Position { epoch: Epoch::new(5), offset }, link);
+        assert_eq!(known.get(&channel), Some(expected), "after {offset}");
+    }
+}
+
+#[test]
 fn one_more_than_there_is_room_for_drops_the_one_used_longest_ago() {
     let known = Known { shard_max: 2, ..Known::new(0) };
     // Enough of them that every shard gets more than its two.
