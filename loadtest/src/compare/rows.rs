@@ -158,13 +158,12 @@ impl RowName {
                 bounds,
             }),
             Work::Handshake(goodbye) => {
-                let sources = Some("127.0.0.1-127.0.0.20".parse().expect("a constant range"));
-                let common = Common { sources, ..on.common("/echo") };
+                let common = on.common_from_many("/echo");
                 let concurrency = HANDSHAKES_UNDER_WAY;
                 handshake::run(HandshakePlan { common, concurrency, rate: None, goodbye, bounds })
             }
             Work::Idle => idle::run(IdlePlan {
-                common: on.common("/echo"),
+                common: on.common_from_many("/echo"),
                 connections: IDLE_CONNECTIONS,
                 subscribe: Subscribe::OneForAll,
                 settle: Duration::from_secs(1),
@@ -193,6 +192,12 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// From several addresses, for more connections than one has ports for.
+    fn common_from_many(&self, raw_path: &str) -> Common {
+        let sources = Some("127.0.0.1-127.0.0.20".parse().expect("a constant range"));
+        Common { sources, ..self.common(raw_path) }
+    }
+
     /// On `raw_path`, unless the dialect has a path of its own.
     fn common(&self, raw_path: &str) -> Common {
         let path = match self.dialect {
