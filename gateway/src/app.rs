@@ -15,6 +15,8 @@ use tidegate_service::lifecycle::{Exit, Lifecycle, Phase, Signals, drain_on_sign
 use tidegate_service::log::LogHandle;
 use tidegate_service::metrics::{BuildInfo, Metrics};
 use tidegate_service::process::{MemoryMeter, raise_descriptors};
+use tidegate_service::telemetry::{self, ExportError, SpanExport};
+use tidegate_service::trace::Tracer;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::{Notify, mpsc};
 
@@ -22,6 +24,7 @@ use crate::admission::api_key::{ApiKeys, KeySetupError};
 use crate::admission::overload::watch::watch;
 use crate::broker::BrokerServices;
 use crate::broker::outside::{Outside, OutsideError};
+use crate::config::telemetry::export_settings;
 use crate::config::{Config, Drain, Tls};
 use crate::http::api::{ApiLimits, ApiParts, ApiServer, ApiStats, router};
 use crate::http::raw_path::RawPath;
@@ -30,7 +33,7 @@ use crate::hub::directory::WORKERS_MAX;
 use crate::metrics::NodeCollector;
 use crate::net::listener::{ListenError, SocketBuffers, bind};
 use crate::net::tls::{Certificates, TlsFileError, TlsFiles, TlsReloader, TlsSetupError, server_config};
-use crate::node::{Node, NodeError};
+use crate::node::{self, Node, NodeError};
 use crate::probe::GatewayProbe;
 use crate::worker::driver::Driver;
 use crate::worker::mail::Mail;
@@ -66,6 +69,7 @@ struct Parts {
     client: SocketAddr,
     admin_address: SocketAddr,
     name: String,
+    export: Option<SpanExport>,
 }
 
 /// Why a gateway could not be built.
@@ -89,6 +93,8 @@ pub(crate) enum BuildError {
     Outside(#[from] OutsideError),
     #[error("node.name: {0}")]
     Name(#[from] NodeNameError),
+    #[error(transparent)]
+    Export(#[from] ExportError),
     #[error("{what}: {source}")]
     System { what: &'static str, source: io::Error },
 }
@@ -102,7 +108,8 @@ impl BuildError {
             }
             Self::Listen(_) => Exit::Unavailable,
             Self::Admin { source, .. } | Self::Api { source, .. } => Exit::of_bind_error(source),
-            Self::TlsSetup(_) | Self::System { .. } => Exit::Internal,
+            Self::Export(ExportError::Setting(_)) => Exit::Config,
+            Self::TlsSetup(_) | Self::Export(ExportError::Thread(_)) | Self::System { .. } => Exit::Internal,
         }
     }
 }
@@ -128,11 +135,20 @@ impl App {
             .map_err(|source| BuildError::System { what: "runtime", source })?;
         let memory = MemoryMeter::of_this_process();
         let memory_limit_bytes = memory.as_ref().map(MemoryMeter::limit_bytes);
-        let handle = runtime.handle().clone();
         let clock = Clock::system();
         let outside = Outside::start(config, &NodeName::parse(&config.node.name)?, &clock, &runtime)?;
-        let outside = (outside, clock);
-        let node = Arc::new(Node::new(config, workers, tls, door, memory_limit_bytes, outside, handle)?);
+        let (tracer, export) = start_export(config)?;
+        let parts = node::Parts {
+            workers,
+            tls,
+            http: door,
+            memory_limit_bytes,
+            outside,
+            clock,
+            runtime: runtime.handle().clone(),
+            tracer,
+        };
+        let node = Arc::new(Node::new(config, parts)?);
         warn_of_limits(config, descriptors.allowed, memory_limit_bytes);
 
         let admin = AdminServer::bind(config.admin.listen)
@@ -198,16 +214,20 @@ impl App {
             client,
             admin_address,
             name: config.node.name.clone(),
+            export,
         };
         Ok(Self { runtime, parts })
     }
 
     /// Serves until a signal and the drain that follows it.
     pub(crate) fn run(self) -> Exit {
-        let Self { runtime, parts } = self;
+        let Self { runtime, mut parts } = self;
         let lifecycle = parts.lifecycle.clone();
+        let export = parts.export.take();
         let admin = runtime.block_on(parts.serve());
         lifecycle.advance(Phase::Stopped);
+        // Spans that ended in the drain are sent too; a collector that does not answer is not waited for long.
+        drop(export);
         match admin {
             Ok((exit, admin)) => {
                 // Its thread ends by itself; if it panicked, the log has said so.
@@ -354,6 +374,13 @@ fn worker_count(configured: usize) -> usize {
         configured => configured,
     };
     wanted.min(WORKERS_MAX)
+}
+
+/// Tracing, where the configuration says to whom spans go.
+fn start_export(config: &Config) -> Result<(Tracer, Option<SpanExport>), ExportError> {
+    let Some(settings) = export_settings(config) else { return Ok((Tracer::default(), None)) };
+    let (tracer, export) = telemetry::start(&settings)?;
+    Ok((tracer, Some(export)))
 }
 
 fn load_tls(tls: &Tls) -> Result<Option<(Arc<Certificates>, TlsReloader)>, TlsFileError> {

@@ -13,6 +13,7 @@ mod rules;
 pub(crate) mod session;
 pub(crate) mod shares;
 pub(crate) mod store;
+pub(crate) mod telemetry;
 #[cfg(test)]
 mod tests;
 
@@ -24,11 +25,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tidegate_service::config::{Checks, Configuration, Environment, Source, Sources};
 use tidegate_service::config::{bytes, computed, named, required, section, tables, value};
-use tidegate_service::log::check_filter;
 use tidegate_service::{config_choice, config_section, process};
 use tidegate_wire::request::RequestLimits;
-
-pub(crate) use tidegate_service::log::Format as LogFormat;
 
 use self::api::Api;
 use self::auth::Auth;
@@ -37,6 +35,7 @@ use self::overload::Overload;
 use self::session::Session;
 use self::shares::{AddressLimits, UserLimits};
 use self::store::{Bus, Store};
+use self::telemetry::Telemetry;
 use crate::http::raw_path::RawPath;
 
 const KIB: usize = 1 << 10;
@@ -228,18 +227,6 @@ config_section! {
         pub leave_grace: Duration = value(seconds(5)).within(Duration::ZERO..=seconds(3600));
         /// How long telling every client and writing out what waits for it may take.
         pub window: Duration = value(seconds(20)).within(Duration::ZERO..=seconds(86_400));
-    }
-}
-
-config_section! {
-    /// What the gateway tells about itself.
-    pub struct Telemetry {
-        /// Shape of log lines on standard output.
-        pub log_format: LogFormat = value(LogFormat::Json);
-        /// Level (`off`, `error`, `warn`, `info`, `debug`, `trace`) or filter (`info,tidegate_gateway::net=trace`);
-        /// `PUT /log-level` on the admin port changes it while running.
-        pub log_level: String = value("info".to_owned())
-            .checked(|level| check_filter(level).map_err(|error| error.to_string()));
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod stats;
 mod stores;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod wire;
 
 use std::fmt;
@@ -58,6 +59,7 @@ impl Collector for NodeCollector {
         page.api(&self.api)?;
         page.memory()?;
         page.workers()?;
+        page.traces()?;
         let lost = (self.log_lines_dropped)();
         page.counter_of("log_lines_dropped", "Log lines lost because nobody read them fast enough", lost)?;
         self.certificates.as_deref().map_or(Ok(()), |certificates| page.certificate(certificates))

@@ -6,6 +6,7 @@ use slab::Slab;
 use tidegate_cluster::Fence;
 use tidegate_protocol::channel::ChannelName;
 use tidegate_protocol::time::Millis;
+use tidegate_service::trace::TraceParent;
 use tidegate_session::{Policy, Session};
 
 use crate::admission::quota::UserShare;
@@ -30,6 +31,8 @@ pub(crate) struct NativeClient {
     pub(crate) offsets_saved: u64,
     /// The code of the client's close frame.
     pub(crate) close_code: Option<u16>,
+    /// The span of its upgrade, if that was sampled: spans of what it does link to it.
+    pub(crate) upgrade: Option<Box<TraceParent>>,
 }
 
 /// One subscription, from the moment it is wanted.
@@ -63,6 +66,7 @@ impl NativeClient {
             fence: Fence::new(0),
             offsets_saved: 0,
             close_code: None,
+            upgrade: None,
         }
     }
 

@@ -18,6 +18,7 @@ use tidegate_protocol::event::ClientLimits;
 use tidegate_protocol::id::{NodeName, NodeNameError};
 use tidegate_protocol::quota::Rate;
 use tidegate_protocol::time::Millis;
+use tidegate_service::trace::Tracer;
 use tidegate_session::Policy;
 use tidegate_wire::deflate;
 use tidegate_wire::request::RequestLimits;
@@ -31,6 +32,7 @@ use crate::admission::quota::SharedQuotas;
 use crate::broker::outside::Outside;
 use crate::broker::roster::Roster;
 use crate::broker::{Broker, BrokerStats, Terms};
+use crate::config::store::MEMORY;
 use crate::config::{Config, Limits, RawMode};
 use crate::http::HttpDoor;
 use crate::http::raw_path::{RawPath, RawPathError};
@@ -38,6 +40,7 @@ use crate::hub::directory::Directory;
 use crate::metrics::stats::WorkerStats;
 use crate::net::address_limits::{AddressLimits, HandshakeRate};
 use crate::net::proxy_protocol::Trusted;
+use crate::spans::Spans;
 use crate::worker::mail::{Post, SharedPosts};
 
 /// A replay fits into an outbox with as much room again for what comes live meanwhile.
@@ -71,10 +74,24 @@ pub(crate) struct Node {
     pub(crate) runtime: Handle,
     pub(crate) stats: Vec<Arc<WorkerStats>>,
     pub(crate) posts: SharedPosts,
+    pub(crate) spans: Spans,
     pub(crate) started: Instant,
     /// The same moment in Unix time.
     pub(crate) started_unix: Millis,
     draining: AtomicBool,
+}
+
+/// What a node is made of, beside its settings.
+pub(crate) struct Parts {
+    pub(crate) workers: usize,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) http: HttpDoor,
+    /// What the cgroup grants.
+    pub(crate) memory_limit_bytes: Option<u64>,
+    pub(crate) outside: Outside,
+    pub(crate) clock: Clock,
+    pub(crate) runtime: Handle,
+    pub(crate) tracer: Tracer,
 }
 
 /// A `[[raw]]` path.
@@ -98,22 +115,14 @@ pub(crate) enum NodeError {
 }
 
 impl Node {
-    /// Prepares the settings of `config` for `workers` workers. `memory_limit_bytes`: what the cgroup grants.
+    /// Prepares the settings of `config` for the workers.
     ///
     /// # Errors
     ///
     /// [`NodeError`] names the key.
-    pub(crate) fn new(
-        config: &Config,
-        workers: usize,
-        tls: Option<Arc<ServerConfig>>,
-        http: HttpDoor,
-        memory_limit_bytes: Option<u64>,
-        outside: (Outside, Clock),
-        runtime: Handle,
-    ) -> Result<Self, NodeError> {
+    pub(crate) fn new(config: &Config, parts: Parts) -> Result<Self, NodeError> {
+        let Parts { workers, tls, http, memory_limit_bytes, outside, clock, runtime, tracer } = parts;
         let started = Instant::now();
-        let (outside, clock) = outside;
         let started_unix = clock.now();
         let directory: Arc<Directory> = Arc::default();
         let posts = SharedPosts::default();
@@ -173,6 +182,7 @@ impl Node {
             runtime,
             stats: (0..workers).map(|_| Arc::new(WorkerStats::new())).collect(),
             posts,
+            spans: Spans::new(tracer, system(&config.store.url), system(&config.bus.url)),
             started,
             started_unix,
             draining: AtomicBool::new(false),
@@ -182,6 +192,15 @@ impl Node {
     /// The mailbox of each worker; none before the workers are built.
     pub(crate) fn posts(&self) -> &[Post] {
         self.posts.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// The path pattern of an admitted upgrade's route, as it was configured.
+    pub(crate) fn route_pattern(&self, route: u16) -> String {
+        match self.routes.get(usize::from(route)) {
+            Some(route) => route.path.to_string(),
+            // What is no raw path is the native dialect's.
+            None => self.native_path.clone().unwrap_or_default(),
+        }
     }
 
     /// Connections of all workers in any state.
@@ -196,6 +215,15 @@ impl Node {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+}
+
+/// What spans call the system behind a URL.
+fn system(url: &str) -> &'static str {
+    match url {
+        MEMORY => "memory",
+        redis if redis.starts_with("redis") => "redis",
+        _ => "nats",
     }
 }
 

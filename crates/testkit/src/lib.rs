@@ -14,6 +14,7 @@ mod limits;
 mod logs;
 mod metrics;
 mod native;
+mod otlp;
 mod servers;
 mod tls;
 mod wait;
@@ -25,6 +26,7 @@ pub use http_server::HttpServer;
 pub use limits::raise_descriptor_limit;
 pub use metrics::Metrics;
 pub use native::{Inflate, NativeClient, Refusal};
+pub use otlp::{OtlpReceiver, ReceivedSpan};
 pub use servers::{
     ChaosProxy, Haproxy, NatsBuilder, NatsServer, ProxyProtocol, RedisBuilder, RedisCluster, RedisServer,
     Sentinel,

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tidegate_service::config::{Startup, load};
+use tidegate_service::log::Format as LogFormat;
 
+use super::telemetry::export_settings;
 use super::*;
 
 /// Loads with `settings` as `--set` flags; the faults are the lines after the first.
@@ -157,6 +159,19 @@ fn an_origin_that_cannot_match_is_refused() {
 fn a_log_level_is_checked_before_anything_starts() {
     assert!(load_with(&["telemetry.log_level=warn,tidegate_gateway=debug"]).is_ok());
     assert_fault(&["telemetry.log_level=debgu"], &["telemetry.log_level", "did you mean `debug`"]);
+}
+
+#[test]
+fn spans_go_to_an_http_address_or_nowhere() {
+    assert!(export_settings(&load_with(&[]).unwrap()).is_none());
+    let settings = ["telemetry.otlp_endpoint=http://collector:4318", "telemetry.otlp_protocol=http/protobuf"];
+    let config = load_with(&settings).unwrap();
+    let settings = export_settings(&config).unwrap();
+    assert_eq!((settings.sample_ratio, settings.queue_max), (0.0, 4096));
+    assert_eq!((&*settings.identity.node, settings.identity.pod.as_deref()), ("pod-7", Some("pod-7")));
+
+    assert_fault(&["telemetry.otlp_endpoint=https://a:4317"], &["telemetry.otlp_endpoint", "TLS"]);
+    assert_fault(&["telemetry.sample_ratio=1.1"], &["telemetry.sample_ratio", "0.0 to 1.0"]);
 }
 
 #[test]

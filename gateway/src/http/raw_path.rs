@@ -4,6 +4,7 @@
 //! question to tell 426 (an upgrade belongs here) from 404. Pure.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use percent_encoding::percent_decode_str;
 use thiserror::Error;
@@ -99,6 +100,16 @@ impl RawPath {
             return None;
         }
         channel_name(segment).map(PathMatch::Channel)
+    }
+}
+
+/// The pattern as it was configured.
+impl fmt::Display for RawPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.after {
+            Some(after) => write!(f, "{}{CHANNEL}{after}", self.before),
+            None => f.write_str(&self.before),
+        }
     }
 }
 

@@ -5,9 +5,10 @@ use std::sync::{Arc, LazyLock};
 
 use tidegate_cluster::Clock;
 use tidegate_service::config::{Startup, load};
+use tidegate_service::trace::Tracer;
 use tokio::runtime::{Handle, Runtime};
 
-use super::Node;
+use super::{Node, Parts};
 use crate::broker::outside::Outside;
 use crate::config::Config;
 use crate::http::{HttpDeadlines, HttpServer, Pages};
@@ -19,10 +20,20 @@ pub(crate) fn node(workers: usize, settings: &[&str]) -> Arc<Node> {
         panic!("the settings of the test are faulty")
     };
     let pages = Pages { demo_page: false, upgrade_only: Vec::new() };
-    let (door, _server) = HttpServer::new(pages, 1, HttpDeadlines::default());
+    let (http, _server) = HttpServer::new(pages, 1, HttpDeadlines::default());
     let (config, clock) = (&loaded.config, Clock::system());
     let outside = Outside::in_memory(&config.store, &config.session, &clock).unwrap();
-    Arc::new(Node::new(config, workers, None, door, Some(1 << 30), (outside, clock), runtime()).unwrap())
+    let parts = Parts {
+        workers,
+        tls: None,
+        http,
+        memory_limit_bytes: Some(1 << 30),
+        outside,
+        clock,
+        runtime: runtime(),
+        tracer: Tracer::default(),
+    };
+    Arc::new(Node::new(config, parts).unwrap())
 }
 
 /// One runtime for all tests of this process; none of them waits for what runs on it.

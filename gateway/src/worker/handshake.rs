@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use tidegate_service::trace::{Span, TraceParent};
 use tidegate_wire::decode::Decoder;
 use tidegate_wire::deflate::{self, Agreement, Deflate, Inflate};
 use tidegate_wire::handshake::{self, Refusal};
@@ -17,12 +18,15 @@ use crate::hub::directory::Realm;
 use crate::native::NativeClient;
 use crate::net::proxy_protocol::{self, Progress, ProxyError};
 use crate::net::transport::Transport;
+use crate::spans::{self, Arrival};
 
 /// A request that was answered with 101.
 struct Accepted {
     route: u16,
     target: Target,
     agreement: Option<Agreement>,
+    /// The upgrade's own, if it is sampled.
+    span: Option<TraceParent>,
     /// Length of the request; frames may follow.
     consumed: usize,
 }
@@ -120,6 +124,8 @@ impl Worker {
     fn handle_request(&mut self, slot: usize, len: usize) {
         let Some((from_partial, len)) = self.gather(slot, len) else { return };
         self.replies.clear();
+        let mut span = Span::none();
+        let arrival = self.arrival(slot);
         let Phase::Handshaking(state) = &mut self.connections[slot].phase else { return };
         let mut fresh = RequestParser::new();
         let door = state.refusal;
@@ -131,26 +137,45 @@ impl Worker {
             Ok(Parsed::Incomplete) => Judged::Incomplete,
             Ok(Parsed::Http) => Judged::Http,
             Ok(Parsed::Upgrade { request, consumed }) => {
+                span = self.node.spans.upgrade(arrival.as_ref(), Some(&request));
                 match upgrade::admit(&self.node, &request, door, self.turn_began) {
                     Ok(admitted) => {
+                        spans::accepted(&mut span, || self.node.route_pattern(admitted.route));
                         let (subprotocol, agreement) = (admitted.subprotocol, admitted.agreement.as_ref());
                         handshake::append_accept(&mut self.replies, request.key(), subprotocol, agreement);
                         let Admitted { route, target, agreement, .. } = admitted;
-                        Judged::Accepted(Accepted { route, target, agreement, consumed })
+                        // It ends with the answer: a connection's life is no span.
+                        let span = std::mem::take(&mut span).context();
+                        Judged::Accepted(Accepted { route, target, agreement, span, consumed })
                     }
                     Err(refused) => Judged::Refused(refused),
                 }
             }
             Err(error) => {
+                span = self.node.spans.upgrade(arrival.as_ref(), None);
                 Judged::Refused(Refused::new(HandshakeOutcome::Malformed, error.status(), error.to_string()))
             }
         };
         match judged {
             Judged::Incomplete => self.keep_partial(slot, from_partial, len, fresh),
             Judged::Http => self.give_to_http(slot, from_partial, len),
-            Judged::Refused(refused) => self.refuse(slot, &refused),
+            Judged::Refused(refused) => {
+                spans::refused(&mut span, refused.status, refused.outcome);
+                self.refuse(slot, &refused);
+            }
             Judged::Accepted(accepted) => self.open(slot, &accepted, from_partial, len),
         }
+    }
+
+    /// What the span of an upgrade says of its connection, where there may be one.
+    fn arrival(&self, slot: usize) -> Option<Arrival> {
+        let connection = &self.connections[slot];
+        self.node.spans.are_on().then(|| Arrival {
+            client: connection.peer,
+            peer: connection.transport.socket().peer_addr().ok(),
+            is_tls: connection.transport.is_tls(),
+            accepted_at: connection.accepted_at,
+        })
     }
 
     /// Appends what came to the request's beginning, if that was kept. True: the bytes are there, else in the input
@@ -189,7 +214,8 @@ impl Worker {
                 Endpoint::Channel(self.hub.join(Realm::Raw, name, member))
             }
             Target::Native(token) => {
-                let client = NativeClient::new(token.clone(), self.now_unix, &self.node.session_policy);
+                let mut client = NativeClient::new(token.clone(), self.now_unix, &self.node.session_policy);
+                client.upgrade = accepted.span.map(Box::new);
                 Endpoint::Native(Box::new(client))
             }
         };

@@ -23,6 +23,7 @@ mod shutdown;
 mod slow;
 mod soak;
 mod tls;
+mod traces;
 mod violations;
 
 use tidegate_testkit::{Builder, Gateway};

@@ -74,6 +74,13 @@ impl Span {
         self.0.as_ref().map(|open| open.own)
     }
 
+    /// Gives it another name, once more is known.
+    pub fn rename(&mut self, name: impl Into<Cow<'static, str>>) {
+        if let Some(open) = &mut self.0 {
+            open.data.name = name.into();
+        }
+    }
+
     /// Says something about the work. A long text is cut at [`TEXT_BYTES_MAX`].
     pub fn set(&mut self, key: &'static str, value: impl Into<Value>) {
         if let Some(open) = &mut self.0 {

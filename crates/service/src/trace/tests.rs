@@ -147,7 +147,8 @@ fn a_span_says_what_it_was_told() {
     let (tracer, mut spans) = Tracer::new("test", 1.0, 8);
     let began = SystemTime::UNIX_EPOCH + Duration::from_secs(10);
 
-    let mut span = tracer.start_at(SpanKind::Producer, "send", None, || began);
+    let mut span = tracer.start_at(SpanKind::Producer, "work", None, || began);
+    span.rename("send");
     span.set("count", 3);
     span.set("text", "é".repeat(TEXT_BYTES_MAX));
     span.link(parent(SAMPLED).unwrap());

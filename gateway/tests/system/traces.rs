@@ -1,0 +1,106 @@
+//! Traces as a collector gets them: over both protocols, below the client's span, and without anyone noticing when there is
+//! no collector.
+
+use std::net::TcpListener;
+
+use tidegate_testkit::{Builder, OtlpReceiver};
+
+use crate::gateway;
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const SAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+const UNSAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+
+/// A gateway that exports to `url`.
+fn exporting(url: &str, protocol: &str) -> Builder {
+    gateway().set("telemetry.otlp_endpoint", url).set("telemetry.otlp_protocol", protocol)
+}
+
+#[test]
+fn an_upgrade_is_a_child_of_the_clients_span_over_both_protocols() {
+    let collector = OtlpReceiver::start();
+    for (protocol, url) in [("grpc", collector.grpc_url()), ("http/protobuf", collector.http_url())] {
+        let node = format!("node-{}", &protocol[..4]);
+        let gateway = exporting(&url, protocol).set("node.name", &node).set("telemetry.pod", "pod-7").start();
+
+        gateway.request("/raw/room?token=secret").header("traceparent", SAMPLED).open().check_echo("hello");
+
+        let span = collector.await_span("the span of the upgrade", |span| {
+            span.resource.get("service.instance.id") == Some(&node)
+        });
+        assert_eq!((span.trace.as_str(), span.parent.as_str()), (TRACE, "00f067aa0ba902b7"), "{protocol}");
+        assert_eq!((span.name.as_str(), span.kind), ("GET /raw/{channel}", 2));
+        assert_eq!(span.said("http.response.status_code"), "101");
+        assert_eq!(span.said("url.path"), "/raw/room");
+        assert!(span.attributes.values().all(|value| !value.contains("secret")), "{span:?}");
+        for (key, value) in [("service.name", "tidegate-gateway"), ("k8s.pod.name", "pod-7")] {
+            assert_eq!(span.resource.get(key).map(String::as_str), Some(value));
+        }
+        gateway.await_metric("tidegate_trace_spans_exported_total", &[], 1.0);
+        assert_eq!(gateway.metric("tidegate_trace_spans_dropped_total", &[]), 0.0);
+        gateway.stop();
+    }
+}
+
+#[test]
+fn what_nobody_sampled_is_not_exported_and_what_the_ratio_takes_is() {
+    let collector = OtlpReceiver::start();
+    let quiet = exporting(&collector.grpc_url(), "grpc").set("node.name", "quiet").start();
+    let all = exporting(&collector.grpc_url(), "grpc").set("node.name", "all");
+    let all = all.set("telemetry.sample_ratio", "1").start();
+
+    for gateway in [&quiet, &all] {
+        gateway.open("/echo").check_echo("no context");
+        gateway.request("/echo").header("traceparent", UNSAMPLED).open().check_echo("unsampled");
+        assert_eq!(gateway.request("/nowhere").refused().status, 404);
+    }
+    // The end of the process sends what waits: after it, all is there that ever will be.
+    quiet.stop();
+    all.stop();
+
+    let spans = collector.spans();
+    assert!(spans.iter().all(|span| span.resource["service.instance.id"] == "all"), "{spans:?}");
+    assert!(spans.iter().all(|span| span.parent.is_empty() && span.trace != TRACE), "{spans:?}");
+    let mut statuses: Vec<_> = spans.iter().map(|span| span.said("http.response.status_code")).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, ["101", "404"]);
+}
+
+#[test]
+fn without_a_collector_nothing_is_different_but_a_counter() {
+    // Taken and given back: nobody listens there.
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for protocol in ["grpc", "http/protobuf"] {
+        let gateway = exporting(&format!("http://{nobody}"), protocol).start();
+
+        let mut client = gateway.request("/echo").header("traceparent", SAMPLED).open();
+        let lost = [("reason", "export_failed")];
+        gateway.await_metric("tidegate_trace_spans_dropped_total", &lost, 1.0);
+
+        client.check_echo("still here");
+        assert_eq!(gateway.metric("tidegate_trace_export_failures_total", &[]), 1.0);
+        assert_eq!(gateway.metric("tidegate_trace_spans_exported_total", &[]), 0.0);
+        assert_eq!(gateway.admin_get("/readyz").status, 200);
+        gateway.await_log("spans cannot be exported, and are lost");
+        gateway.stop();
+    }
+}
+
+#[test]
+fn a_collector_that_never_answers_costs_spans_beyond_the_queue_and_nothing_else() {
+    // Connections are accepted by the kernel; nobody ever reads.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let gateway = exporting(&url, "http/protobuf").set("telemetry.span_queue", "2").start();
+
+    let mut clients = Vec::new();
+    // The first batch hangs with what it took; two more wait, and others are lost.
+    while gateway.metric("tidegate_trace_spans_dropped_total", &[("reason", "queue_full")]) < 1.0 {
+        assert!(clients.len() < 200, "the queue has no bound");
+        clients.push(gateway.request("/echo").header("traceparent", SAMPLED).open());
+    }
+
+    assert!(gateway.metric("tidegate_trace_spans_queued", &[]) <= 2.0);
+    clients.iter_mut().for_each(|client| client.check_echo("still here"));
+    gateway.stop();
+}
