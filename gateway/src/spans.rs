@@ -9,7 +9,7 @@
 mod tests;
 mod upgrade;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tidegate_protocol::channel::namespace_of;
 use tidegate_protocol::id::SessionId;
@@ -47,6 +47,10 @@ const PUBLISH: Operation = Operation { name: "publish", kind: "send" };
 const SEND: Operation = Operation { name: "send", kind: "send" };
 const RECEIVE: Operation = Operation { name: "receive", kind: "receive" };
 const FAN_OUT: Operation = Operation { name: "fan-out", kind: "process" };
+
+/// The delivery of one publication on one node, shared by its workers; nothing where it is not sampled.
+#[derive(Debug, Default)]
+pub(crate) struct FanOut(Option<Box<Mutex<Span>>>);
 
 impl Spans {
     /// Spans that name these systems as the store and the bus.
@@ -92,10 +96,12 @@ impl Spans {
         self.below(SpanKind::Consumer, RECEIVE, channel, trace)
     }
 
-    /// A worker's delivery of a publication to its subscribers. `trace`: of [`bus_receive`](Self::bus_receive). Tell
-    /// [`batch`] of each run of subscribers; there is no span a socket.
-    pub(crate) fn fan_out(&self, channel: &str, trace: Option<&str>) -> Span {
-        self.below(SpanKind::Internal, FAN_OUT, channel, trace).span
+    /// A node's delivery of a publication, from the first worker to the last: it goes with the publication, and ends
+    /// when the last worker lets go of that. `trace`: of [`bus_receive`](Self::bus_receive), or of
+    /// [`publish`](Self::publish) on a node that is alone.
+    pub(crate) fn fan_out(&self, channel: &str, trace: Option<&str>) -> FanOut {
+        let span = self.below(SpanKind::Internal, FAN_OUT, channel, trace).span;
+        FanOut(span.is_recording().then(|| Box::new(Mutex::new(span))))
     }
 
     /// A session's return: `connect` with a session, from the command to its reply. `trace`: the client's, if it sent
@@ -175,17 +181,18 @@ impl Traced {
     }
 }
 
-/// A run of subscribers that a publication was written to, as an event of its [`fan_out`](Spans::fan_out).
-pub(crate) fn batch(span: &mut Span, receivers: usize, bytes: usize) {
-    if span.is_recording() {
+impl FanOut {
+    /// A worker passed the publication on to this many of its subscribers: one event, and no span a socket.
+    pub(crate) fn batch(&self, worker: usize, receivers: usize, object_bytes: usize) {
+        let Some(span) = &self.0 else { return };
         let count = |number: usize| Value::I64(i64::try_from(number).unwrap_or(i64::MAX));
-        span.event(
-            "batch",
-            [
-                ("messaging.batch.message_count", count(receivers)),
-                ("messaging.message.body.size", count(bytes)),
-            ],
-        );
+        let attributes = [
+            ("tidegate.worker", count(worker)),
+            ("tidegate.receivers", count(receivers)),
+            ("messaging.message.body.size", count(object_bytes)),
+        ];
+        // An event is whole or not there, whatever panicked meanwhile.
+        span.lock().unwrap_or_else(PoisonError::into_inner).event("batch", attributes);
     }
 }
 

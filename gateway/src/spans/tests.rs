@@ -31,9 +31,11 @@ fn pass_through(spans: &Spans, trace: Option<&str>) -> Option<Arc<str>> {
     drop(spans.store_append("chat:room-17", publish.trace.as_deref()));
     let sent = spans.bus_publish("chat:room-17", publish.trace.as_deref());
     let received = spans.bus_receive("chat:room-17", sent.trace.as_deref());
-    let mut fan_out = spans.fan_out("chat:room-17", received.trace.as_deref());
-    batch(&mut fan_out, 3, 120);
-    drop(fan_out);
+    let fan_out = Arc::new(spans.fan_out("chat:room-17", received.trace.as_deref()));
+    for worker in 0..2 {
+        let own = Arc::clone(&fan_out);
+        std::thread::spawn(move || own.batch(worker, 3, 120)).join().unwrap();
+    }
     received.trace
 }
 
@@ -64,7 +66,9 @@ fn a_sampled_message_is_one_trace_from_the_client_to_the_fan_out() {
     assert_eq!(append.parent_span_id, named("publish chat:*").span_context.span_id());
     assert_eq!(said(append, "db.system.name").as_deref(), Some("redis"));
     assert_eq!(said(named("send chat:*"), "messaging.system").as_deref(), Some("nats"));
-    assert_eq!(named("fan-out chat:*").events.len(), 1);
+    let batches = &named("fan-out chat:*").events;
+    assert_eq!(batches.len(), 2, "one a worker, however many subscribers it has");
+    assert_eq!(batches[1].attributes[1].value, Value::from(3));
     assert_eq!(ended.len(), 5);
 }
 
