@@ -89,6 +89,8 @@ pub(crate) struct BrokerStats {
 /// What the operator decided about sessions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
+    /// How long this node counts as there without saying so.
+    pub(crate) node_lease: Duration,
     /// How long a dropped client may come back.
     pub(crate) session_ttl: Duration,
     /// How long a dropped client still counts as present.

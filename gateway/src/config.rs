@@ -92,6 +92,9 @@ config_section! {
         pub workers: usize = value(0).within(0..=1024);
         /// How many gateways serve together.
         pub replicas: u32 = value(1).within(1..=10_000);
+        /// How long this node counts as there without saying so to the others: then its clients have left for them, and it
+        /// sends away those it finds when it goes on after all.
+        pub lease: Duration = value(seconds(15)).within(seconds(3)..=seconds(300));
     }
 }
 

@@ -133,6 +133,7 @@ impl Node {
             started_at: started_unix,
             namespaces: Namespaces::new(&config.namespaces),
             terms: Terms {
+                node_lease: config.node.lease,
                 session_ttl: config.session.ttl,
                 leave_grace: config.session.leave_grace,
                 revocation: config.session.revocation,

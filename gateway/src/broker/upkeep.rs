@@ -17,8 +17,6 @@ use crate::worker::mail::{Close, Order};
 
 /// How often it is looked at what is due.
 const EVERY: Duration = Duration::from_secs(1);
-/// How long a node counts as there without saying so.
-const NODE_LEASE: Duration = Duration::from_secs(15);
 /// How many times a lease is renewed before it would end.
 const RENEWALS_A_LEASE: u32 = 3;
 /// Sessions renewed with one call.
@@ -37,7 +35,7 @@ impl Broker {
         let (mut degraded, mut part) = (Vec::new(), 0);
         loop {
             tokio::time::sleep(EVERY).await;
-            let is_due = announced.elapsed() >= NODE_LEASE / RENEWALS_A_LEASE;
+            let is_due = announced.elapsed() >= self.terms.node_lease / RENEWALS_A_LEASE;
             if is_due || self.lacks_lease.swap(false, Ordering::Relaxed) {
                 announced = Instant::now();
                 self.announce(capacity, connections()).await;
@@ -75,8 +73,8 @@ impl Broker {
             load_permille: u16::try_from(load).unwrap_or(u16::MAX),
             started_at: self.started_at,
         };
-        let announced = self.outside.places.announce(record, NODE_LEASE).await;
-        let present = self.outside.presence.touch(&self.node, NODE_LEASE).await;
+        let announced = self.outside.places.announce(record, self.terms.node_lease).await;
+        let present = self.outside.presence.touch(&self.node, self.terms.node_lease).await;
         if let Err(unavailable) = announced.and(present) {
             self.lacks_lease.store(true, Ordering::Relaxed);
             tracing::warn!(%unavailable, "this node could not say that it is there");
