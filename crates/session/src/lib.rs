@@ -23,12 +23,14 @@
 //! | `connect` | authenticate, open or resume, subscribe, and only then the reply |
 //! | `catch_up`, `gate` | a subscription's past and present become one stream |
 //! | `timers` | connect timeout, liveness, the token's end |
+//! | [`Feed`] | the order of a channel's publications, before they reach sessions |
 
 mod answer;
 mod catch_up;
 mod commands;
 mod connect;
 mod effect;
+mod feed;
 mod gate;
 mod policy;
 mod session;
@@ -38,6 +40,7 @@ mod timers;
 
 pub use answer::{Identity, Opened, Refreshed, Refusal, Replayed, Subscribed};
 pub use effect::{Ask, AskedBy, Effect, ReplyTo};
+pub use feed::{Feed, Intake, Past, PastEntry, Repaired};
 pub use policy::Policy;
 pub use session::{Cx, Fate, Session};
 pub use subscriptions::Delivery;
