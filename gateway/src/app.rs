@@ -46,6 +46,8 @@ const DESCRIPTORS_RESERVED: u64 = 128;
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How much longer than told a client may take to leave: its timer and the way to it.
 const LATECOMERS: Duration = Duration::from_millis(500);
+/// How long the servers that nodes share may take to get the last messages and writes.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long workers may take to end once they were told to drop everything.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -247,6 +249,7 @@ impl Parts {
         let mut signals = Signals::install()?;
         // A node without a lease takes clients whom nobody finds.
         self.node.broker.outside.settle(SETTLE_TIMEOUT).await;
+        self.node.broker.warn_of_small_bus(self.node.limits.message_bytes);
         self.node.broker.announce(u32::try_from(self.node.limits.connections).unwrap_or(u32::MAX), 0).await;
         let (ended, endings) = mpsc::channel(self.drivers.len());
         let workers = self.drivers.len();
@@ -290,6 +293,7 @@ impl Parts {
             cut = drain_on_signal(&self.lifecycle, &mut signals) => return Ok((cut, self.admin)),
             exit = serve_until_drained(&self.lifecycle, &self.node, &self.drain, endings) => exit,
         };
+        self.node.broker.finish(FLUSH_TIMEOUT).await;
         self.lifecycle.advance(Phase::Stopped);
         // Its task does not panic, and answers that are under way have their own deadline.
         let _ = (http.await, api.await);

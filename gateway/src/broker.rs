@@ -10,12 +10,14 @@ pub(crate) mod ingress;
 pub(crate) mod modes;
 pub(crate) mod outcome;
 pub(crate) mod outside;
+pub(crate) mod owed;
 mod presence;
 mod publish;
 pub(crate) mod roster;
 mod services;
 mod sessions;
 pub(crate) mod standing;
+pub(crate) mod tail;
 mod upkeep;
 
 use std::sync::Arc;
@@ -31,15 +33,18 @@ use tidegate_protocol::time::Millis;
 
 use crate::admission::permission::{Namespaces, Permissions};
 use crate::hub::directory::{Directory, Realm};
+use crate::spans::Spans;
 use crate::worker::mail::{Mail, Order, Publication, SharedPosts};
 pub(crate) use catch_up::CaughtUp;
 use outside::Outside;
+use owed::Owed;
 pub(crate) use presence::info_of;
 pub(crate) use publish::Publish;
 pub(crate) use publish::data_of;
 use roster::Roster;
 pub(crate) use services::BrokerServices;
 pub(crate) use sessions::{Connection, Opening};
+use tail::Tails;
 
 /// How long a mailbox may stay full before what is for its worker is given up.
 const MAILBOX_PATIENCE: Duration = Duration::from_secs(2);
@@ -55,9 +60,14 @@ pub(crate) struct Broker {
     pub(crate) namespaces: Namespaces,
     pub(crate) terms: Terms,
     pub(crate) outside: Outside,
+    pub(crate) spans: Spans,
     /// Channels with subscribers on this node.
     pub(crate) directory: Arc<Directory>,
     pub(crate) roster: Roster,
+    /// What could not be written.
+    pub(crate) owed: Owed,
+    /// Readings of histories that are under way.
+    pub(crate) tails: Tails,
     /// The node has no lease, or was told so: it has to announce itself.
     pub(crate) lacks_lease: AtomicBool,
     pub(crate) stats: BrokerStats,
@@ -124,6 +134,8 @@ pub(crate) struct Grants {
     pub(crate) channels: Vec<ChannelName>,
     /// Shown in presence.
     pub(crate) info: Option<OwnedJson>,
+    /// The `traceparent` of the upgrade that the session began with, if that was traced.
+    pub(crate) trace: Option<Box<str>>,
 }
 
 impl Broker {

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use slab::Slab;
 use tidegate_cluster::Fence;
 use tidegate_protocol::channel::ChannelName;
+use tidegate_protocol::id::ResumeSecret;
 use tidegate_protocol::time::Millis;
 use tidegate_service::trace::TraceParent;
 use tidegate_session::{Policy, Session};
 
 use crate::admission::quota::UserShare;
 use crate::broker::Grants;
+use crate::broker::standing::Record;
 use crate::hub::{ChannelIndex, Membership};
 
 /// Everything about one client beyond its socket.
@@ -23,16 +25,25 @@ pub(crate) struct NativeClient {
     pub(crate) grants: Option<Arc<Grants>>,
     /// In its user's quota, once that is known.
     pub(crate) share: UserShare,
-    /// What came with the handshake, until `connect` came.
-    pub(crate) token: Option<Box<str>>,
     /// Under which this connection owns its session.
     pub(crate) fence: Fence,
+    /// What most clients have nothing of, most of the time.
+    seldom: Option<Box<Seldom>>,
+}
+
+/// See [`NativeClient::seldom`].
+#[derive(Debug, Default)]
+struct Seldom {
+    /// What came with the handshake, until `connect` came.
+    token: Option<Box<str>>,
+    /// What its client comes back with, for a store that has forgotten it.
+    secret: Option<ResumeSecret>,
     /// The sum of the offsets that were last saved: what differs has to be saved again.
-    pub(crate) offsets_saved: u64,
+    offsets_saved: u64,
     /// The code of the client's close frame.
-    pub(crate) close_code: Option<u16>,
+    close_code: Option<u16>,
     /// The span of its upgrade, if that was sampled: spans of what it does link to it.
-    pub(crate) upgrade: Option<Box<TraceParent>>,
+    upgrade: Option<TraceParent>,
 }
 
 /// One subscription, from the moment it is wanted.
@@ -56,18 +67,59 @@ pub(crate) enum Place {
 }
 
 impl NativeClient {
-    pub(crate) fn new(token: Option<Box<str>>, now: Millis, policy: &Policy) -> Self {
+    pub(crate) fn new(
+        token: Option<Box<str>>,
+        upgrade: Option<TraceParent>,
+        now: Millis,
+        policy: &Policy,
+    ) -> Self {
+        let is_plain = token.is_none() && upgrade.is_none();
+        let seldom = Seldom { token, upgrade, ..Seldom::default() };
         Self {
             session: Session::new(now, policy),
             subscriptions: Slab::new(),
             grants: None,
             share: UserShare::default(),
-            token,
             fence: Fence::new(0),
-            offsets_saved: 0,
-            close_code: None,
-            upgrade: None,
+            seldom: (!is_plain).then(|| Box::new(seldom)),
         }
+    }
+
+    /// What came with the handshake to prove who it is. Once.
+    pub(crate) fn take_token(&mut self) -> Option<Box<str>> {
+        let token = self.seldom.as_mut()?.token.take();
+        self.seldom.take_if(|seldom| seldom.upgrade.is_none());
+        token
+    }
+
+    /// The span of its upgrade, if that was sampled.
+    pub(crate) fn upgrade(&self) -> Option<TraceParent> {
+        self.seldom.as_ref()?.upgrade
+    }
+
+    /// The code of the client's close frame, if it sent one with a code.
+    pub(crate) fn close_code(&self) -> Option<u16> {
+        self.seldom.as_ref()?.close_code
+    }
+
+    pub(crate) fn set_close_code(&mut self, code: Option<u16>) {
+        if code.is_some() {
+            self.seldom.get_or_insert_default().close_code = code;
+        }
+    }
+
+    /// Keeps what its client comes back with, where the store may forget it.
+    pub(crate) fn keep_secret(&mut self, secret: ResumeSecret) {
+        self.seldom.get_or_insert_default().secret = Some(secret);
+    }
+
+    /// Notes the sum of the offsets that are saved now; whether it was another.
+    pub(crate) fn note_saved(&mut self, offsets: u64) -> bool {
+        let before = self.seldom.as_ref().map_or(0, |seldom| seldom.offsets_saved);
+        if before != offsets {
+            self.seldom.get_or_insert_default().offsets_saved = offsets;
+        }
+        before != offsets
     }
 
     /// Takes in a subscription; the result is its index.
@@ -77,6 +129,11 @@ impl NativeClient {
             self.subscriptions.reserve_exact(1);
         }
         self.subscriptions.insert(subscription)
+    }
+
+    /// What the record of its session begins with, once there is one.
+    pub(crate) fn record(&self) -> Option<Record> {
+        Some(Record { grants: Arc::clone(self.grants.as_ref()?), secret: self.seldom.as_ref()?.secret? })
     }
 
     /// Where the client is among the members of its channels.

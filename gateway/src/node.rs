@@ -30,7 +30,9 @@ use crate::admission::overload::{Bounds, Gate};
 use crate::admission::permission::Namespaces;
 use crate::admission::quota::SharedQuotas;
 use crate::broker::outside::Outside;
+use crate::broker::owed::Owed;
 use crate::broker::roster::Roster;
+use crate::broker::tail::Tails;
 use crate::broker::{Broker, BrokerStats, Terms};
 use crate::config::store::MEMORY;
 use crate::config::{Config, Limits, RawMode};
@@ -126,9 +128,11 @@ impl Node {
         let started_unix = clock.now();
         let directory: Arc<Directory> = Arc::default();
         let posts = SharedPosts::default();
+        let spans = Spans::new(tracer, system(&config.store.url), system(&config.bus.url));
         let broker = Broker {
             node: NodeName::parse(&config.node.name)?,
             outside,
+            spans: spans.clone(),
             clock,
             started_at: started_unix,
             namespaces: Namespaces::new(&config.namespaces),
@@ -142,6 +146,8 @@ impl Node {
             },
             directory: Arc::clone(&directory),
             roster: Roster::default(),
+            owed: Owed::new(config.store.sessions),
+            tails: Tails::default(),
             lacks_lease: AtomicBool::new(false),
             stats: BrokerStats::default(),
             posts: Arc::clone(&posts),
@@ -183,7 +189,7 @@ impl Node {
             runtime,
             stats: (0..workers).map(|_| Arc::new(WorkerStats::new())).collect(),
             posts,
-            spans: Spans::new(tracer, system(&config.store.url), system(&config.bus.url)),
+            spans,
             started,
             started_unix,
             draining: AtomicBool::new(false),

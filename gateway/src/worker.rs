@@ -15,6 +15,7 @@ pub(crate) mod native;
 pub(crate) mod perform;
 pub(crate) mod publish;
 pub(crate) mod snapshot;
+mod stall;
 mod standing;
 pub(crate) mod subscribe;
 pub(crate) mod timers;
@@ -235,10 +236,14 @@ impl Worker {
     }
 
     fn begin_turn(&mut self) {
+        let stood_still = self.turn_began.elapsed();
         self.turn_began = Instant::now();
         let uptime = self.turn_began.saturating_duration_since(self.node.started);
         self.stats.turned_at_ms.set(u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX));
         self.now_unix = self.node.started_unix + uptime;
+        if stood_still > self.node.broker.terms.node_lease {
+            self.give_up_sessions(stood_still);
+        }
         let now = tick_of(uptime);
         if now > self.now {
             self.now = now;
@@ -420,7 +425,7 @@ impl Worker {
                     self.stats.loop_lag_us.set(u64::try_from(lag).unwrap_or(u64::MAX));
                     self.stats.probes_read.add(1);
                 }
-                Mail::Notice { within_ms } => self.notice = Some((0, within_ms)),
+                Mail::Notice { within_ms } => self.begin_notice(within_ms),
                 Mail::Drain => self.drain(),
                 Mail::Stop => self.stopped = true,
                 // The asker may have given up.

@@ -161,6 +161,11 @@ impl NatsBus {
         }
     }
 
+    /// The longest message that the server takes, headers and all. `None` before the first connection.
+    pub fn message_bytes_max(&self) -> Option<usize> {
+        Some(self.shared.message_bytes_max.load(Ordering::Relaxed)).filter(|&bytes| bytes > 0)
+    }
+
     /// In words, why there was no connection the last time one was tried, or what the server last complained about.
     pub fn last_fault(&self) -> Option<String> {
         self.shared.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()

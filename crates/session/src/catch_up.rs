@@ -108,6 +108,21 @@ impl Session {
         self.subscription(channel)
     }
 
+    /// The hub goes on with `next` on a channel, since what came before it cannot be had any more: a subscription that has
+    /// caught up otherwise is told, unless it has got further.
+    pub fn handle_gap(&mut self, channel: &str, next: Position, cx: &mut Cx<'_>) {
+        if self.closed().is_some() {
+            return;
+        }
+        let Some(found) = self.subscriptions.find_mut(channel) else { return };
+        let Stage::Trailing(last) = &mut found.stage else { return };
+        let lost = Position { offset: next.offset.saturating_sub(1), ..next };
+        if last.epoch != lost.epoch || last.offset < lost.offset {
+            *last = lost;
+            append_gap(channel, Some(lost), cx);
+        }
+    }
+
     /// The server API subscribes the client.
     ///
     /// # Errors

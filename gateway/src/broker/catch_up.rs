@@ -70,6 +70,28 @@ impl Broker {
             StartFrom::Position(position) => Read::after(position, most, bytes),
             StartFrom::Newest(count) => Read::newest((count as usize).min(most), bytes),
         };
+        let after = match from {
+            StartFrom::Live => None,
+            StartFrom::Position(position) => Some(position),
+            StartFrom::Newest(_) => return self.read_alone(&channel, from, read).await,
+        };
+        if read.order == Order::NewestFirst && after.is_some() || !self.outside.is_store_shared() {
+            return self.read_alone(&channel, from, read).await;
+        }
+        let read = |after: Option<Position>| {
+            let read = after.map_or(Read::head(), |after| Read::after(after, most, bytes));
+            let answer = self.outside.history.read(&channel.borrowed(), read);
+            async { answer.await.map_err(refusal) }
+        };
+        self.tails.read(&channel, after, read).await
+    }
+
+    async fn read_alone(
+        &self,
+        channel: &ChannelName,
+        from: StartFrom,
+        read: Read,
+    ) -> Result<CaughtUp, ErrorBody> {
         let answer = self.outside.history.read(&channel.borrowed(), read);
         Ok(caught_up(channel.as_str(), from, read.order, answer.await.map_err(refusal)?))
     }
@@ -137,17 +159,16 @@ fn caught_up(channel: &str, from: StartFrom, order: Order, page: Page) -> Caught
     if order == Order::NewestFirst {
         entries.reverse();
     }
-    let replay =
-        entries.iter().map(|entry| Replayed { offset: entry.offset, object: message_object(channel, entry) });
+    let (replay, kept) = replay_of(channel, &entries);
+    CaughtUp { head: page.head, recovered, replay, kept, head_tag: page.head_tag }
+}
+
+/// Entries of a history as they are replayed, and what is known of them besides.
+pub(super) fn replay_of(channel: &str, entries: &[Entry]) -> (Vec<Replayed>, Vec<Kept>) {
+    let replayed = |entry: &Entry| Replayed { offset: entry.offset, object: message_object(channel, entry) };
     let kept = |entry: &Entry| Kept {
         conflate: entry.conflate.as_deref().map_or(0, crate::hub::conflate_key),
         tag: entry.tag,
     };
-    CaughtUp {
-        head: page.head,
-        recovered,
-        replay: replay.collect(),
-        kept: entries.iter().map(kept).collect(),
-        head_tag: page.head_tag,
-    }
+    entries.iter().map(|entry| (replayed(entry), kept(entry))).unzip()
 }

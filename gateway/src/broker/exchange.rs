@@ -43,10 +43,13 @@ impl Broker {
     /// The bus did not take a publication that no history has.
     pub(super) async fn put_out(&self, outbound: Outbound<'_>) -> Result<(), Unavailable> {
         let Some(bus) = &self.outside.bus else {
-            self.distribute(outbound.channel.as_str(), outbound.publication).await;
+            let Outbound { channel, publication, trace, .. } = outbound;
+            let fan_out = self.spans.fan_out(channel.as_str(), trace);
+            self.distribute(channel.as_str(), Publication { fan_out, ..publication }).await;
             return Ok(());
         };
         let Outbound { channel, kind, publication, conflate, trace } = outbound;
+        let span = self.spans.bus_publish(channel.as_str(), trace);
         let mut message = Vec::with_capacity(publication.object.len() + 2 * channel.as_str().len() + 64);
         node::append(
             &mut message,
@@ -58,7 +61,7 @@ impl Broker {
                 from: None,
                 origin: None,
                 conflate,
-                trace,
+                trace: span.trace.as_deref(),
                 link: publication.link,
             }),
         );
@@ -151,6 +154,8 @@ fn append_order(out: &mut Vec<u8>, session: SessionId, order: &Order) {
         Order::Unsubscribe(channel) => {
             node::append(out, &NodeMessage::Unsubscribe { target: target(), channel: channel.borrowed() });
         }
+        // Of what a node holds it tells the store itself.
+        Order::Restate { .. } => {}
         Order::Close(Close { below: Some(fence), .. }) => {
             node::append(out, &NodeMessage::TakenOver { session, fence: fence.number() });
         }

@@ -17,6 +17,7 @@ use tidegate_protocol::node::{self, Access, Disconnect, DisconnectTarget, NodeMe
 use tokio::sync::Notify;
 
 use super::Broker;
+use super::modes::Mode;
 use crate::hub::conflate_key;
 use crate::hub::directory::{ChannelEntry, Realm};
 use crate::worker::mail::{Close, Mail, Order, Publication};
@@ -81,7 +82,10 @@ impl Broker {
             // Nodes that started together must not ask together.
             let jitter = getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX));
             tokio::time::sleep(LOOK_EVERY.mul_f64(0.5 + jitter)).await;
-            let share = self.directory.len().div_ceil(LOOKS_A_ROUND).clamp(1, CHANNELS_A_LOOK);
+            // Without a bus this is how publications of other nodes are found.
+            let is_deaf = self.outside.modes().contains(&Mode::BusDown);
+            let looks = if is_deaf { 1 } else { LOOKS_A_ROUND };
+            let share = self.directory.len().div_ceil(looks).clamp(1, CHANNELS_A_LOOK);
             let entries = self.directory.list(Realm::Native, "", after.as_deref(), share);
             after = entries.last().filter(|_| entries.len() == share).map(|last| Arc::clone(&last.name));
             self.compare_heads(&entries).await;
@@ -124,11 +128,13 @@ impl Broker {
         if let Some((position, link)) = publication.position.zip(publication.link) {
             self.outside.history.witness(&channel, position, link);
         }
+        let received = self.spans.bus_receive(channel.as_str(), publication.trace);
         let publication = Publication {
             position: publication.position,
             link: publication.link,
             conflate: publication.conflate.map_or(0, conflate_key),
             object: publication.object.into(),
+            fan_out: self.spans.fan_out(channel.as_str(), received.trace.as_deref()),
         };
         self.distribute(channel.as_str(), publication).await;
     }
@@ -159,6 +165,10 @@ impl Broker {
 
     /// Something was lost on its way here.
     async fn repair(&self, losses: Losses) {
+        if losses.unknown || losses.direct > 0 {
+            // An order to let go of a session may be among it.
+            self.renew_sessions().await;
+        }
         if losses.unknown {
             let mut after: Option<Arc<str>> = None;
             loop {

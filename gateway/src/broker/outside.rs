@@ -23,6 +23,9 @@ use crate::config::Config;
 use crate::config::session::Session;
 use crate::config::store::{self, MEMORY};
 
+/// How often it is looked whether the store has answered everything.
+const FLUSH_POLL: Duration = Duration::from_millis(10);
+
 /// The parts of the cluster, each behind its trait.
 #[derive(Clone)]
 pub(crate) struct Outside {
@@ -219,9 +222,46 @@ impl Outside {
         let _ = tokio::time::timeout(timeout, all_up).await;
     }
 
+    /// Waits until the servers have what was given out for them, or `timeout` has passed.
+    pub(crate) async fn flush(&self, timeout: Duration) {
+        let store = async {
+            while let Store::Redis(redis) = &self.store
+                && redis.client.stats().in_flight > 0
+            {
+                tokio::time::sleep(FLUSH_POLL).await;
+            }
+        };
+        let bus = async {
+            if let Some(nats) = &self.nats
+                && let Err(unavailable) = nats.flush().await
+            {
+                tracing::warn!(%unavailable, "the last messages for other nodes may not have arrived");
+            }
+        };
+        let _ = tokio::time::timeout(timeout, async { tokio::join!(store, bus) }).await;
+    }
+
+    /// The longest message that the bus takes, where it has said so.
+    pub(crate) fn bus_bytes_max(&self) -> Option<usize> {
+        self.nats.as_ref()?.message_bytes_max()
+    }
+
     /// Whether anything of it is on a server.
     pub(crate) fn is_shared(&self) -> bool {
-        self.bus.is_some() || matches!(self.store, Store::Redis(_))
+        self.bus.is_some() || self.is_store_shared()
+    }
+
+    /// Whether the store is on a server, where each question costs a way there and back.
+    pub(crate) fn is_store_shared(&self) -> bool {
+        matches!(self.store, Store::Redis(_))
+    }
+
+    /// Whether calls of the store have a prospect.
+    pub(crate) fn is_store_reachable(&self) -> bool {
+        match &self.store {
+            Store::Memory(_) => true,
+            Store::Redis(redis) => redis.client.state().borrow().is_reachable(),
+        }
     }
 
     /// What the store holds and has done, as far as this node knows.

@@ -13,6 +13,7 @@ use tidegate_protocol::json::RawJson;
 use tidegate_protocol::node::PublicationKind;
 
 use super::exchange::Outbound;
+use super::owed::Absence;
 use super::{Broker, refusal};
 use crate::worker::mail::Publication;
 
@@ -29,8 +30,12 @@ impl Broker {
             Ok(Joined::Kept | Joined::Fenced) => {}
             // Upkeep announces the node, and then whoever is there joins.
             Ok(Joined::NoLease) => self.lacks_lease.store(true, Ordering::Relaxed),
-            Ok(Joined::Full) | Err(_) => {
-                tracing::debug!(session = %member.session, ?joined, "presence could not be noted");
+            Ok(Joined::Full) => {
+                tracing::debug!(session = %member.session, "presence has no room");
+            }
+            Err(unavailable) => {
+                tracing::debug!(%unavailable, session = %member.session, "presence could not be noted");
+                self.owed.attached(member.session, &[]);
             }
         }
     }
@@ -42,11 +47,19 @@ impl Broker {
         session: SessionId,
         fence: Fence,
     ) {
+        let mut missed = Vec::new();
         for channel in channels {
-            let left = self.outside.presence.leave(&channel.borrowed(), session, fence).await;
-            if let Ok(Some(member)) = left {
-                self.tell_attendance(&channel, &member, PublicationKind::Leave).await;
+            match self.outside.presence.leave(&channel.borrowed(), session, fence).await {
+                Ok(Some(member)) => {
+                    self.tell_attendance(&channel, &member, PublicationKind::Leave).await;
+                }
+                Ok(None) => {}
+                Err(_) => missed.push(channel),
             }
+        }
+        // Its node's lease would keep it present for as long as the node runs.
+        if !missed.is_empty() {
+            self.owed.absent(Absence { session, fence, channels: missed });
         }
     }
 
@@ -91,7 +104,7 @@ impl Broker {
             PublicationKind::Message => return,
         }
         let channel = channel.borrowed();
-        let publication = Publication { position: None, link: None, conflate: 0, object: object.into() };
+        let publication = Publication::of(object.into());
         let outbound = Outbound { channel: &channel, kind, publication, conflate: None, trace: None };
         if let Err(unavailable) = self.put_out(outbound).await {
             tracing::debug!(%unavailable, "nobody was told who came or went");

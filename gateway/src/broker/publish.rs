@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use tidegate_cluster::bus::{Loss, Receiver};
 use tidegate_cluster::history::{Append, Entry, Retention};
 use tidegate_cluster::idempotency::{IdempotencyKey, Scope, Use};
 use tidegate_protocol::channel::ChannelName;
-use tidegate_protocol::error::ErrorBody;
+use tidegate_protocol::error::{ErrorBody, ErrorCode};
 use tidegate_protocol::event::{self, Message, Published};
 use tidegate_protocol::json::{OwnedJson, RawJson};
 use tidegate_protocol::node::PublicationKind;
+use tidegate_service::trace::TraceParent;
 
 use super::exchange::Outbound;
 use super::{Broker, refusal};
@@ -17,6 +19,8 @@ use crate::worker::mail::Publication;
 
 /// Bytes of a `message` object around channel and data, in most cases.
 const OBJECT_OVERHEAD_BYTES: usize = 96;
+/// Bytes of a message on the bus beside what is counted: its frame, headers, and the object around the data.
+const BUS_OVERHEAD_BYTES: usize = 4096 + 512;
 
 /// A publication that somebody was allowed to make.
 #[derive(Clone, Debug)]
@@ -29,7 +33,10 @@ pub(crate) struct Publish {
     pub(crate) from: Option<Arc<str>>,
     pub(crate) key: Option<Arc<str>>,
     pub(crate) conflate: Option<Arc<str>>,
+    /// The client's `traceparent`.
     pub(crate) trace: Option<Arc<str>>,
+    /// The span of the upgrade of its connection, if that is traced.
+    pub(crate) upgrade: Option<TraceParent>,
 }
 
 impl Broker {
@@ -39,8 +46,23 @@ impl Broker {
     ///
     /// `unknown_channel`, or `unavailable` when a part of the cluster did not answer.
     pub(crate) async fn publish(self: Arc<Self>, publish: Publish) -> Result<Published, ErrorBody> {
+        let (trace, upgrade) = (publish.trace.as_deref(), publish.upgrade);
+        let mut traced = self.spans.publish(publish.channel.as_str(), trace, upgrade);
+        let published = self.publish_traced(&publish, traced.trace.as_ref()).await;
+        if let Err(error) = &published {
+            traced.span.fail(error.code.as_str());
+        }
+        published
+    }
+
+    async fn publish_traced(
+        &self,
+        publish: &Publish,
+        trace: Option<&Arc<str>>,
+    ) -> Result<Published, ErrorBody> {
         let channel = publish.channel.borrowed();
         let namespace = self.namespaces.of(channel.as_str())?;
+        self.check_length(publish)?;
         let window = self.terms.idempotency_window;
         let key =
             publish.key.as_deref().map(|key| IdempotencyKey { publisher: &publish.publisher, key, window });
@@ -53,11 +75,15 @@ impl Broker {
                 data: Arc::from(publish.data.as_str().as_bytes()),
                 from: publish.from.clone(),
                 conflate: publish.conflate.clone(),
-                trace: publish.trace.clone(),
+                trace: trace.cloned(),
             });
+            let span = self.spans.store_append(channel.as_str(), trace.map(|trace| &**trace));
             let appended = answer.await.map_err(refusal)?;
+            drop(span);
             (position, link) = (Some(appended.position), appended.link);
             if appended.duplicate {
+                // The first time it may have got no further than here.
+                self.outside.ingress.inbox.lose(Loss::Channel(publish.channel.clone()));
                 return Ok(Published { position, duplicate: true });
             }
         } else if let Some(key) = key {
@@ -72,16 +98,16 @@ impl Broker {
             data: publish.data.borrowed(),
             offset: position.map(|position| position.offset),
             from: publish.from.as_deref().map(Into::into),
-            trace: publish.trace.as_deref().map(Into::into),
+            trace: trace.map(|trace| (&**trace).into()),
         };
         event::append_message(&mut object, &message);
         let conflate = publish.conflate.as_deref().map_or(0, conflate_key);
         let sent = self.put_out(Outbound {
             channel: &channel,
             kind: PublicationKind::Message,
-            publication: Publication { position, link, conflate, object: object.into() },
+            publication: Publication { position, link, conflate, ..Publication::of(object.into()) },
             conflate: publish.conflate.as_deref(),
-            trace: publish.trace.as_deref(),
+            trace: trace.map(|trace| &**trace),
         });
         if let Err(unavailable) = sent.await {
             if let Some(key) = key {
@@ -94,6 +120,38 @@ impl Broker {
             return Err(refusal(unavailable));
         }
         Ok(Published { position, duplicate: false })
+    }
+}
+
+impl Broker {
+    /// Refuses what other nodes cannot be sent, before it is kept: a client's limit may be higher than the bus's.
+    fn check_length(&self, publish: &Publish) -> Result<(), ErrorBody> {
+        let Some(most) = self.outside.bus_bytes_max() else { return Ok(()) };
+        let most = most.saturating_sub(BUS_OVERHEAD_BYTES);
+        let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
+        // The channel is named in the object and beside it.
+        let bytes = publish.data.as_str().len()
+            + 2 * publish.channel.as_str().len()
+            + text(&publish.from)
+            + text(&publish.conflate);
+        if bytes <= most {
+            return Ok(());
+        }
+        let message = format!("the bus between the nodes takes {most} bytes, this is {bytes}");
+        Err(ErrorBody::new(ErrorCode::TooLarge, message))
+    }
+
+    /// Warns the operator of a bus that takes less than clients may send.
+    pub(crate) fn warn_of_small_bus(&self, message_bytes: usize) {
+        if let Some(most) = self.outside.bus_bytes_max()
+            && most < message_bytes + BUS_OVERHEAD_BYTES
+        {
+            tracing::warn!(
+                max_payload = most,
+                message_bytes,
+                "the bus takes less than limits.message_bytes and what goes with it: longer publications are refused"
+            );
+        }
     }
 }
 

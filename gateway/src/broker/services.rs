@@ -45,6 +45,7 @@ impl Services for BrokerServices {
                     key: publish.key,
                     conflate: publish.conflate,
                     trace: publish.trace,
+                    upgrade: None,
                 })
                 .await?;
             broker.stats.server_publications.fetch_add(u64::from(!published.duplicate), Ordering::Relaxed);

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use mio::Token;
 use serde::{Deserialize, Serialize};
+use tidegate_cluster::answer::{Answer, Reason, Unavailable};
 use tidegate_cluster::fence::Fence;
 use tidegate_cluster::idempotency::{IdempotencyKey, Scope, Use};
 use tidegate_cluster::sessions::{
@@ -18,7 +20,11 @@ use tidegate_protocol::id::{ResumeSecret, SessionId};
 use tidegate_protocol::json::{OwnedJson, RawJson};
 use tidegate_protocol::position::Position;
 
+use super::owed::Departed;
+use tidegate_service::trace::TraceParent;
+
 use super::roster::Seat;
+use super::standing::Standing;
 use super::{Broker, Grants, refusal};
 use crate::admission::permission::Permissions;
 use crate::worker::mail::{Close, Mail, Order};
@@ -34,6 +40,8 @@ pub(crate) type Held = Vec<(ChannelName, Option<Position>)>;
 pub(crate) struct Connection {
     pub(crate) worker: u16,
     pub(crate) token: Token,
+    /// The span of its upgrade, if that is traced.
+    pub(crate) upgrade: Option<TraceParent>,
 }
 
 /// What came of opening or resuming.
@@ -62,6 +70,8 @@ struct StoredClaims {
     publish: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     info: Option<Box<serde_json::value::RawValue>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trace: Option<String>,
 }
 
 impl Broker {
@@ -84,15 +94,19 @@ impl Broker {
                 identity: identity(&grants),
                 ttl: self.terms.session_lease(),
             };
-            match self.outside.sessions.create(record).await.map_err(refusal)? {
-                Created::Owned(fence) => {
-                    self.take_seat(session, &grants.user, fence, connection).await;
-                    self.stats.sessions_opened.fetch_add(1, Ordering::Relaxed);
-                    return Ok(Opening::Owned(Box::new(Owned { session, secret, fence, resumed: None })));
+            let fence = match self.outside.sessions.create(record).await {
+                Ok(Created::Owned(fence)) => fence,
+                Ok(Created::Revoked) => return Err(revoked()),
+                Ok(Created::Taken) => continue,
+                // It is written when the store is back, which says then whether its client is welcome.
+                Err(unavailable) if is_outage(unavailable) && self.owed.attached(session, &[]) => {
+                    Fence::FIRST
                 }
-                Created::Revoked => return Err(revoked()),
-                Created::Taken => {}
-            }
+                Err(unavailable) => return Err(refusal(unavailable)),
+            };
+            self.take_seat(session, &grants.user, fence, connection).await;
+            self.stats.sessions_opened.fetch_add(1, Ordering::Relaxed);
+            return Ok(Opening::Owned(Box::new(Owned { session, secret, fence, resumed: None })));
         }
         Err(ErrorBody::new(ErrorCode::Internal, "no free session id was found: connect again"))
     }
@@ -107,6 +121,10 @@ impl Broker {
         resume: command::Resume,
         connection: Connection,
     ) -> Result<Opening, ErrorBody> {
+        let mut span = self.spans.resume(resume.session, connection.upgrade);
+        if let Some(debt) = self.owed.settle(resume.session) {
+            self.pay(resume.session, debt).await;
+        }
         let answer = self.outside.sessions.resume(Resume {
             session: resume.session,
             secret: resume.secret,
@@ -124,6 +142,7 @@ impl Broker {
             self.tell_taken_over(node, resume.session, fence.number()).await;
         }
         let grants = grants(&resumption.identity);
+        grants.trace.as_deref().and_then(TraceParent::parse).into_iter().for_each(|began| span.link(began));
         self.take_seat(resume.session, &grants.user, fence, connection).await;
         let subscriptions =
             resumption.subscriptions.into_iter().map(|held| (held.channel, held.position)).collect();
@@ -147,7 +166,7 @@ impl Broker {
     }
 
     async fn take_seat(&self, session: SessionId, user: &Arc<str>, fence: Fence, connection: Connection) {
-        let Connection { worker, token } = connection;
+        let Connection { worker, token, .. } = connection;
         if let Some((loser, winner)) = self.roster.seat(session, Seat { worker, token, fence }) {
             self.stats.sessions_taken_over.fetch_add(1, Ordering::Relaxed);
             let order = Order::Close(Close::taken_over(winner));
@@ -165,43 +184,54 @@ impl Broker {
         unsubscribed: Vec<ChannelName>,
         identity_of: Option<Arc<Grants>>,
     ) {
-        let changes = Changes {
-            subscribed: subscribed
-                .into_iter()
-                .map(|(channel, position)| Subscription { channel, position })
-                .collect(),
-            unsubscribed,
-            identity: identity_of.as_deref().map(identity),
-            ttl: self.terms.session_lease(),
-        };
-        match self.outside.sessions.save(session, fence, changes).await {
+        let written = self.write(session, fence, &subscribed, &unsubscribed, identity_of.as_deref()).await;
+        match written {
             Ok(Written::Saved) => {}
             Ok(Written::Fenced) => {
                 self.order(session, Order::Close(Close::taken_over(fence.next()))).await;
             }
-            // The store has forgotten it. Its client is served as long as it stays, and told when it comes back.
+            // The store has forgotten it, and is told again.
             Ok(Written::Gone) => {
                 self.stats.sessions_forgotten.fetch_add(1, Ordering::Relaxed);
+                self.owed.attached(session, &unsubscribed);
             }
-            Err(unavailable) => tracing::debug!(%unavailable, "a session could not be saved"),
+            Err(unavailable) => {
+                tracing::debug!(%unavailable, "a session could not be saved");
+                if is_outage(unavailable) {
+                    self.owed.attached(session, &unsubscribed);
+                }
+            }
         }
     }
 
-    /// The connection is gone; its client may come back. It counts as present for a while.
-    pub(crate) async fn detach(
-        self: Arc<Self>,
+    /// Writes what changed of a session.
+    pub(super) fn write(
+        &self,
         session: SessionId,
         fence: Fence,
-        positions: Vec<(ChannelName, Option<Position>)>,
-        present: Vec<ChannelName>,
-    ) {
+        subscribed: &[(ChannelName, Option<Position>)],
+        unsubscribed: &[ChannelName],
+        identity_of: Option<&Grants>,
+    ) -> Answer<Written> {
+        let changes = Changes {
+            subscribed: subscribed
+                .iter()
+                .map(|(channel, position)| Subscription { channel: channel.clone(), position: *position })
+                .collect(),
+            unsubscribed: unsubscribed.to_vec(),
+            identity: identity_of.map(identity),
+            ttl: self.terms.session_lease(),
+        };
+        self.outside.sessions.save(session, fence, changes)
+    }
+
+    /// The connection is gone; its client may come back. It counts as present for a while.
+    pub(crate) async fn detach(self: Arc<Self>, standing: Standing, present: Vec<ChannelName>) {
+        let (session, fence) = (standing.session, standing.fence);
         self.roster.leave(session, fence);
-        Arc::clone(&self).save(session, fence, positions, Vec::new(), None).await;
-        let detached = self.outside.sessions.detach(session, fence, self.terms.session_ttl).await;
+        self.owed.settle(session);
+        self.put_away(Departed { standing, since: Instant::now() }).await;
         self.forget_place(session, fence).await;
-        if let Err(unavailable) = detached {
-            tracing::debug!(%unavailable, "a session could not be detached");
-        }
         if !present.is_empty() {
             tokio::time::sleep(self.terms.leave_grace).await;
             self.depart(present, session, fence).await;
@@ -211,8 +241,10 @@ impl Broker {
     /// The session is over.
     pub(crate) async fn end(self: Arc<Self>, session: SessionId, fence: Fence, present: Vec<ChannelName>) {
         self.roster.leave(session, fence);
+        self.owed.settle(session);
         if let Err(unavailable) = self.outside.sessions.end(session, fence).await {
             tracing::debug!(%unavailable, "a session could not be ended");
+            self.owed.ended(session, fence);
         }
         self.forget_place(session, fence).await;
         self.depart(present, session, fence).await;
@@ -261,11 +293,16 @@ fn random() -> Result<[u8; 16], ErrorBody> {
     Ok(bytes)
 }
 
+/// Whether a call may be made again when the store is back.
+fn is_outage(unavailable: Unavailable) -> bool {
+    matches!(unavailable.reason, Reason::Down | Reason::TimedOut)
+}
+
 fn revoked() -> ErrorBody {
     ErrorBody::new(ErrorCode::Unauthorized, "this user, session or token was revoked: sign in again")
 }
 
-fn identity(grants: &Grants) -> Identity {
+pub(super) fn identity(grants: &Grants) -> Identity {
     Identity {
         user: Arc::clone(&grants.user),
         claims: stored_claims(grants),
@@ -276,7 +313,7 @@ fn identity(grants: &Grants) -> Identity {
 
 fn stored_claims(grants: &Grants) -> Arc<[u8]> {
     // Every record would hold a text that says nothing.
-    if grants.permissions == Permissions::default() && grants.info.is_none() {
+    if grants.permissions == Permissions::default() && grants.info.is_none() && grants.trace.is_none() {
         return Arc::default();
     }
     let texts = |patterns: &[ChannelPattern]| patterns.iter().map(ToString::to_string).collect();
@@ -287,6 +324,7 @@ fn stored_claims(grants: &Grants) -> Arc<[u8]> {
             .info
             .as_ref()
             .and_then(|info| serde_json::value::RawValue::from_string(info.as_str().to_owned()).ok()),
+        trace: grants.trace.as_deref().map(str::to_owned),
     };
     serde_json::to_vec(&claims).expect("strings and checked JSON can be written").into()
 }
@@ -306,5 +344,6 @@ fn grants(identity: &Identity) -> Grants {
         expires_at: identity.token_expires_at,
         channels: Vec::new(),
         info: claims.info.map(|info| RawJson::trusted(info.get()).into_owned()),
+        trace: claims.trace.map(Into::into),
     }
 }

@@ -4,18 +4,24 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use futures_util::stream::{self, StreamExt};
-use tidegate_cluster::Fence;
 use tidegate_cluster::directory::{Registered, Registration};
 use tidegate_cluster::presence::Member;
+use tidegate_cluster::sessions::{Created, NewSession, Written};
+use tidegate_cluster::{Answer, Fence, Unavailable};
+use tidegate_protocol::cause::CloseCause;
 use tidegate_protocol::channel::ChannelName;
-use tidegate_protocol::id::SessionId;
-use tidegate_protocol::position::Position;
+use tidegate_protocol::id::{ResumeSecret, SessionId};
 
-use super::Broker;
-use crate::worker::mail::Mail;
+use super::owed::{Absence, Debt, Departed};
+use super::sessions::{Held, identity};
+use super::{Broker, Grants};
+use crate::worker::mail::{Close, Mail, Order};
 
 /// Sessions written at the same time.
 const UNDER_WAY_MAX: usize = 64;
+/// Sessions paid for in one go, and how often that is done one after the other.
+const DEBTS_A_ROUND: usize = 1_000;
+const ROUNDS_MAX: usize = 20;
 
 /// What is to be told of a part of a worker's sessions.
 #[derive(Clone, Copy, Debug)]
@@ -37,9 +43,35 @@ pub(crate) struct Standing {
     pub(crate) fence: Fence,
     /// Whose route is to be written.
     pub(crate) user: Option<Arc<str>>,
-    /// Positions that moved.
-    pub(crate) positions: Vec<(ChannelName, Position)>,
+    /// What it is subscribed to, as far as that is to be written.
+    pub(crate) subscribed: Held,
+    /// Channels that it has left.
+    pub(crate) unsubscribed: Vec<ChannelName>,
     pub(crate) present: Vec<(ChannelName, Member)>,
+    /// What a store needs that may have no record of it.
+    pub(crate) record: Option<Record>,
+}
+
+/// What a session's record begins with.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) grants: Arc<Grants>,
+    pub(crate) secret: ResumeSecret,
+}
+
+impl Standing {
+    /// Of what is not to be written.
+    pub(crate) fn bare(session: SessionId, fence: Fence) -> Self {
+        Self {
+            session,
+            fence,
+            user: None,
+            subscribed: Vec::new(),
+            unsubscribed: Vec::new(),
+            present: Vec::new(),
+            record: None,
+        }
+    }
 }
 
 impl Broker {
@@ -57,17 +89,110 @@ impl Broker {
     }
 
     async fn restate_one(self: Arc<Self>, standing: Standing) {
-        let Standing { session, fence, user, positions, present } = standing;
+        let Standing { session, fence, user, subscribed, unsubscribed, present, record } = standing;
+        if let Some(record) = record
+            && !self.remake(session, record).await
+        {
+            return;
+        }
         if let Some(user) = user {
             self.register(session, &user, fence).await;
         }
-        if !positions.is_empty() {
-            let moved = positions.into_iter().map(|(channel, position)| (channel, Some(position)));
-            Arc::clone(&self).save(session, fence, moved.collect(), Vec::new(), None).await;
+        if !subscribed.is_empty() || !unsubscribed.is_empty() {
+            Arc::clone(&self).save(session, fence, subscribed, unsubscribed, None).await;
         }
         for (channel, member) in present {
             Arc::clone(&self).attend(channel, member, fence).await;
         }
+    }
+
+    /// Makes the record of a session with a connection here, unless there is one. False: there is none.
+    async fn remake(&self, session: SessionId, record: Record) -> bool {
+        match self.make(session, &record).await {
+            Ok(Created::Owned(_) | Created::Taken) => true,
+            Ok(Created::Revoked) => {
+                let close = Close { cause: CloseCause::Revoked, below: None, code: None, reason: None };
+                self.order(session, Order::Close(close)).await;
+                false
+            }
+            Err(unavailable) => {
+                tracing::debug!(%unavailable, %session, "a session could not be made again");
+                self.owed.attached(session, &[]);
+                false
+            }
+        }
+    }
+
+    /// Makes a session's record.
+    pub(super) fn make(&self, session: SessionId, record: &Record) -> Answer<Created> {
+        self.outside.sessions.create(NewSession {
+            session,
+            secret: record.secret,
+            node: self.node.clone(),
+            identity: identity(&record.grants),
+            ttl: self.terms.session_lease(),
+        })
+    }
+
+    /// Writes what the store is owed, as far as it takes it.
+    pub(super) async fn pay_debts(self: &Arc<Self>) {
+        if self.outside.is_store_reachable() {
+            for Absence { session, fence, channels } in self.owed.take_absences() {
+                Arc::clone(self).depart(channels, session, fence).await;
+            }
+        }
+        for _ in 0..ROUNDS_MAX {
+            if !self.outside.is_store_reachable() {
+                return;
+            }
+            let debts = self.owed.take(DEBTS_A_ROUND);
+            let is_last = debts.len() < DEBTS_A_ROUND;
+            let paid = debts.into_iter().map(|(session, debt)| self.pay(session, debt));
+            stream::iter(paid).for_each_concurrent(UNDER_WAY_MAX, |paid| paid).await;
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    /// Writes what is owed for one session.
+    pub(super) async fn pay(self: &Arc<Self>, session: SessionId, debt: Debt) {
+        match debt {
+            Debt::Attached { left } => {
+                // Without a connection it is over, or owed as what it is then.
+                self.order(session, Order::Restate { left }).await;
+            }
+            Debt::Detached(departed) => {
+                if departed.since.elapsed() < self.terms.session_ttl {
+                    self.put_away(*departed).await;
+                }
+            }
+            Debt::Ended { fence } => Arc::clone(self).end(session, fence, Vec::new()).await,
+        }
+    }
+
+    /// Writes a session whose connection is gone, or notes that it is still to be written.
+    pub(super) async fn put_away(&self, departed: Departed) {
+        if let Err(unavailable) = self.write_departed(&departed.standing).await {
+            tracing::debug!(%unavailable, "a session is kept in memory until the store is back");
+            self.owed.detached(departed);
+        }
+    }
+
+    async fn write_departed(&self, standing: &Standing) -> Result<(), Unavailable> {
+        let Standing { session, fence, .. } = *standing;
+        let (subscribed, unsubscribed) = (&standing.subscribed, &standing.unsubscribed);
+        let mut written = self.write(session, fence, subscribed, unsubscribed, None).await?;
+        if let (Written::Gone, Some(record)) = (written, &standing.record)
+            && self.make(session, record).await? != Created::Revoked
+        {
+            written = self.write(session, fence, subscribed, unsubscribed, None).await?;
+        }
+        if written == Written::Saved {
+            // Whoever came in between has it.
+            let _ = self.outside.sessions.detach(session, fence, self.terms.session_ttl).await?;
+        }
+        Ok(())
     }
 
     /// Says that a session is here.
@@ -79,8 +204,8 @@ impl Broker {
             // Upkeep announces the node, and then registers all that it has.
             Ok(Registered::NoLease) => self.lacks_lease.store(true, Ordering::Relaxed),
             Err(unavailable) => {
-                // With the next lease, if that ends meanwhile.
-                tracing::warn!(%unavailable, "a session could not be registered");
+                tracing::debug!(%unavailable, %session, "a session could not be registered");
+                self.owed.attached(session, &[]);
             }
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use tidegate_cluster::bus::{Loss, Receiver};
 use tidegate_cluster::directory::{Lease, NodeRecord};
 use tidegate_protocol::channel::{Channel, ChannelName};
 use tidegate_protocol::node::PublicationKind;
@@ -52,10 +53,16 @@ impl Broker {
                     self.ask_standing(Wish { part, parts: PARTS, places: false, presence: false }).await;
                 }
             }
+            self.pay_debts().await;
             self.leave_departed().await;
             let modes = self.note_modes(&degraded);
-            if degraded.contains(&Mode::BusDown) && !modes.contains(&Mode::BusDown) {
+            let is_back = |mode| degraded.contains(&mode) && !modes.contains(&mode);
+            if is_back(Mode::BusDown) {
                 self.listen_to_all().await;
+            }
+            if is_back(Mode::BusDown) || is_back(Mode::StoreDown) {
+                // What could not be heard, or read, in the meantime.
+                self.outside.ingress.inbox.lose(Loss::Unknown);
             }
             degraded = modes;
         }
@@ -86,8 +93,17 @@ impl Broker {
         }
     }
 
+    /// Ends this node's part: whatever is on its way arrives, if that takes no longer than `timeout`, and nobody is led here
+    /// any more.
+    pub(crate) async fn finish(&self, timeout: Duration) {
+        self.outside.flush(timeout).await;
+        if let Err(unavailable) = self.outside.places.withdraw(&self.node).await {
+            tracing::debug!(%unavailable, "this node's lease ends by itself");
+        }
+    }
+
     /// Renews the sessions that have a connection here; those that another connection took over are closed.
-    async fn renew_sessions(&self) {
+    pub(super) async fn renew_sessions(&self) {
         for held in self.roster.held().chunks(SESSIONS_A_CALL) {
             let Ok(lost) = self.outside.sessions.touch(held, self.terms.session_lease()).await else {
                 continue;
@@ -98,9 +114,10 @@ impl Broker {
                     Ok(Some(view)) if view.fence > *fence => {
                         self.order(session, Order::Close(Close::taken_over(view.fence))).await;
                     }
-                    // The store has forgotten it: its client is served as long as it stays.
+                    // The store has forgotten it, and is told again.
                     Ok(_) => {
                         self.stats.sessions_forgotten.fetch_add(1, Ordering::Relaxed);
+                        self.owed.attached(session, &[]);
                     }
                     Err(_) => {}
                 }

@@ -76,6 +76,11 @@ impl Feed {
         (head.epoch != self.head.epoch || head.offset > self.head.offset) && self.suspect()
     }
 
+    /// Notes that history could not be asked: what is missing is noticed again by what comes next, or by comparing.
+    pub(crate) fn postpone(&mut self) {
+        self.gap = false;
+    }
+
     /// Notes that what history had behind the head was taken in.
     pub(crate) fn settle(&mut self) {
         self.gap = !self.held.is_empty();
@@ -173,7 +178,7 @@ mod tests {
     }
 
     fn publication(position: Position) -> Arc<Publication> {
-        Arc::new(Publication { position: Some(position), conflate: 0, link: None, object: Arc::from([]) })
+        Arc::new(Publication { position: Some(position), ..Publication::of(Arc::from([])) })
     }
 
     fn offsets(publications: &[Arc<Publication>]) -> Vec<u64> {
@@ -250,7 +255,7 @@ mod tests {
 
     fn linked(offset: u64, tag: u64, previous: u64) -> Arc<Publication> {
         let link = Some(Link { tag: Tag::new(tag), previous: Tag::new(previous) });
-        Arc::new(Publication { position: Some(at(offset)), conflate: 0, link, object: Arc::from([]) })
+        Arc::new(Publication { position: Some(at(offset)), link, ..Publication::of(Arc::from([])) })
     }
 
     #[test]

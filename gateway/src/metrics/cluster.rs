@@ -44,6 +44,31 @@ impl Page<'_, '_> {
             "Messages of other nodes that cannot be read",
             undecodable,
         )?;
+        self.gauge(
+            "store_owed",
+            "Sessions and absences to be written when the store is back",
+            None,
+            broker.owed.len() as u64,
+        )?;
+        self.counter_of(
+            "store_owed_refused",
+            "Sessions and absences that there was no room for while the store was down",
+            broker.owed.refused_total(),
+        )?;
+        let forgotten = read(&stats.sessions_forgotten);
+        self.counter_of(
+            "sessions_forgotten",
+            "Sessions with a connection that the store had forgotten, and was told again",
+            forgotten,
+        )?;
+        let (reads, served) = broker.tails.counts();
+        self.counters(
+            "tail_reads",
+            "Readings of what came after a position of a channel, and requests that they served",
+            None,
+            "kind",
+            &[("read", reads), ("served", served)],
+        )?;
         let inbox = outside.ingress.inbox.stats();
         self.counters(
             "bus_inbox",

@@ -183,11 +183,22 @@ impl Worker {
 
     /// No new clients; the old ones are sent away from the next turn on.
     pub(super) fn drain(&mut self) {
+        self.stop_listening();
+        self.drain_cursor.get_or_insert(0);
+    }
+
+    /// Clients are to leave by themselves. New ones find nobody here: a load balancer that only connects to see whether a
+    /// node is well takes another one.
+    pub(super) fn begin_notice(&mut self, within_ms: u64) {
+        self.stop_listening();
+        self.notice = Some((0, within_ms));
+    }
+
+    fn stop_listening(&mut self) {
         // What the kernel has already accepted for us would be reset.
         self.accept();
         self.accept_more = false;
         self.listener = None;
-        self.drain_cursor.get_or_insert(0);
     }
 
     /// Tells some clients to leave within a time and to come back: they choose the moment, so that they do not come

@@ -214,8 +214,8 @@ impl Worker {
                 Endpoint::Channel(self.hub.join(Realm::Raw, name, member))
             }
             Target::Native(token) => {
-                let mut client = NativeClient::new(token.clone(), self.now_unix, &self.node.session_policy);
-                client.upgrade = accepted.span.map(Box::new);
+                let (token, policy) = (token.clone(), &self.node.session_policy);
+                let client = NativeClient::new(token, accepted.span, self.now_unix, policy);
                 Endpoint::Native(Box::new(client))
             }
         };

@@ -49,6 +49,8 @@ impl Worker {
     fn pass_on(&mut self, channel: ChannelIndex, publication: &Publication) {
         let Some(entry) = self.hub.channel(channel) else { return };
         let (has_gated, has_members) = (!entry.gated().is_empty(), !entry.members().is_empty());
+        let receivers = entry.gated().len() + entry.members().len();
+        publication.fan_out.batch(self.index, receivers, publication.object.len());
         if has_members {
             let offset = publication.position.map(|position| position.offset);
             let mark = self.mark_of(channel, offset, publication.conflate);
@@ -105,9 +107,8 @@ impl Worker {
         let past = match past {
             Ok(past) => past,
             Err(error) => {
-                tracing::warn!(%error, "missed publications could not be read: trying again");
-                self.gaps.push(channel);
-                return;
+                tracing::debug!(%error, channel = %entry.name, "missed publications could not be read");
+                return feed.postpone();
             }
         };
         if past.recovered == Some(false) {
@@ -123,12 +124,25 @@ impl Worker {
             let (conflate, object) = (kept.conflate, replayed.object);
             self.handle_publication(
                 entry,
-                Arc::new(Publication { position: Some(position), link, conflate, object }),
+                Arc::new(Publication { position: Some(position), link, conflate, ..Publication::of(object) }),
             );
         }
-        let feed = self.hub.channel(channel).and_then(|entry| entry.feed.as_ref());
-        if feed.is_some_and(|feed| feed.has_gap()) && !self.gaps.contains(&channel) {
+        let Some(feed) = self.hub.channel(channel).and_then(|entry| entry.feed.as_ref()) else { return };
+        let (has_gap, next) = (feed.has_gap(), feed.head().next());
+        if has_gap && !self.gaps.contains(&channel) {
             self.gaps.push(channel);
+        }
+        self.tell_gated(channel, next);
+    }
+
+    /// Subscribers whose own catching up ended before what the others were told last.
+    fn tell_gated(&mut self, channel: ChannelIndex, next: Position) {
+        let Some(entry) = self.hub.channel(channel) else { return };
+        let (gated, name) = (entry.gated().to_vec(), Arc::clone(&entry.entry.name));
+        for member in gated {
+            let slot = member.connection as usize;
+            self.with_session(slot, |session, cx| session.handle_gap(&name, next, cx));
+            self.finish_native(slot);
         }
     }
 
@@ -153,6 +167,7 @@ impl Worker {
         let gap = Gap { channel: (&*name).into(), position: Some(first) };
         self.stats.gaps_told.add(1);
         self.published.push_object(channel, Reach::Worker, None, |out| event::append_gap(out, &gap));
+        self.tell_gated(channel, first);
         ready.iter().for_each(|publication| self.pass_on(channel, publication));
     }
 }

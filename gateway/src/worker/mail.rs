@@ -22,6 +22,7 @@ use crate::broker::CaughtUp;
 use crate::broker::standing::Wish;
 use crate::connection::outbox::shed::Mark;
 use crate::hub::directory::ChannelEntry;
+use crate::spans::FanOut;
 
 /// Letters that may wait for a worker. A sender that finds the box full keeps its letter and comes back.
 const LETTERS_MAX: usize = 1024;
@@ -68,6 +69,15 @@ pub(crate) struct Publication {
     /// What its `conflate` value is known by; 0: it has none.
     pub(crate) conflate: u64,
     pub(crate) object: Arc<[u8]>,
+    /// Its delivery on this node, if that is traced.
+    pub(crate) fan_out: FanOut,
+}
+
+impl Publication {
+    /// One that stands in no history.
+    pub(crate) fn of(object: Arc<[u8]>) -> Self {
+        Self { position: None, link: None, conflate: 0, object, fan_out: FanOut::default() }
+    }
 }
 
 /// Something that a session is told from outside its connection.
@@ -77,6 +87,10 @@ pub(crate) enum Order {
     Deliver(Arc<[u8]>),
     Subscribe(ChannelName),
     Unsubscribe(ChannelName),
+    /// Tell the broker all of it, for a store that lacks something; these channels it was told of, and they were left.
+    Restate {
+        left: Vec<ChannelName>,
+    },
     Close(Close),
 }
 

@@ -13,13 +13,15 @@ use tidegate_protocol::command::{self, ParseLimits};
 use tidegate_protocol::error::{ErrorBody, ErrorCode};
 use tidegate_protocol::event::{self, Closing, Objects};
 use tidegate_protocol::quota::Verdict;
-use tidegate_session::{Cx, Delivery, Effect, Fate, Opened, ReplyTo, Session, Subscribed};
+use tidegate_session::{Cx, Effect, Fate, Opened, ReplyTo, Session, Subscribed};
 use tidegate_wire::close::{self, CloseCode};
 use tidegate_wire::decode::{Decoded, Decoder, Event, MessageKind};
 use tidegate_wire::frame::{self, OpCode};
 
 use super::mail::{Close, Order};
+use super::standing::held;
 use super::{PUBLISHED_BYTES_MAX, SCRATCH_KEPT_BYTES, Worker};
+use crate::broker::standing::Standing;
 use crate::broker::{Grants, Opening};
 use crate::connection::{Connection, Endpoint, Phase};
 use crate::native::{NativeClient, Place};
@@ -81,7 +83,7 @@ impl Worker {
             Stop::Wait => self.stash(slot, input, true),
             Stop::Closed(code) => {
                 if let Some(client) = self.native_mut(slot) {
-                    client.close_code = code;
+                    client.set_close_code(code);
                 }
                 self.replies.clear();
                 close::append(&mut self.replies, code.map(CloseCode::new), "");
@@ -231,7 +233,6 @@ impl Worker {
 
     fn apply_authenticated(&mut self, slot: usize, result: Result<Arc<Grants>, ErrorBody>) {
         let Some(client) = self.native_mut(slot) else { return };
-        client.token = None;
         let result = result.map(|grants| {
             let identity = super::perform::identity(&grants);
             client.grants = Some(grants);
@@ -248,6 +249,9 @@ impl Worker {
             Opening::NotResumable => Opened::NotResumable,
             Opening::Owned(owned) => {
                 client.fence = owned.fence;
+                if shared.broker.outside.is_shared() {
+                    client.keep_secret(owned.secret);
+                }
                 let (session, resume) = (owned.session, owned.secret);
                 match owned.resumed {
                     None => Opened::New { session, resume, node },
@@ -300,7 +304,7 @@ impl Worker {
         let (session, fence) = (owned.session, owned.fence);
         match owned.resumed {
             None => self.start(broker.end(session, fence, Vec::new())),
-            Some(_) => self.start(broker.detach(session, fence, Vec::new(), Vec::new())),
+            Some(_) => self.start(broker.detach(Standing::bare(session, fence), Vec::new())),
         }
     }
 
@@ -329,6 +333,7 @@ impl Worker {
                     session.handle_forced_unsubscribe(channel.as_str(), &error, cx)
                 });
             }
+            Order::Restate { left } => self.restate(slot, left),
             Order::Close(close) => {
                 if close.below.is_none_or(|fence| client.fence < fence) {
                     self.close_by_order(slot, &close);
@@ -398,18 +403,11 @@ impl Worker {
             CloseCause::TakenOver => Fate::Nothing,
             // Whoever said so does not want it back.
             CloseCause::Disconnected | CloseCause::Revoked => Fate::End,
-            _ => client.session.fate(client.close_code),
+            _ => client.session.fate(client.close_code()),
         };
-        let (id, fence) = (client.session.id(), client.fence);
+        let (id, fence, record) = (client.session.id(), client.fence, client.record());
         // Only what was granted: a session that comes back gets it without being asked again.
-        let mut positions: Vec<_> = client
-            .session
-            .subscriptions()
-            .map(|(channel, delivery)| match delivery {
-                Delivery::Gated { delivered } => (channel.clone(), delivered),
-                Delivery::Live => (channel.clone(), None),
-            })
-            .collect();
+        let mut positions = held(client);
         let mut present = Vec::new();
         let subscriptions = std::mem::take(&mut client.subscriptions);
         self.stats.subscriptions.sub(subscriptions.len() as u64);
@@ -432,7 +430,10 @@ impl Worker {
         match fate {
             Fate::Nothing => {}
             Fate::End => self.start(broker.end(session, fence, present)),
-            Fate::Detach => self.start(broker.detach(session, fence, positions, present)),
+            Fate::Detach => {
+                let standing = Standing { subscribed: positions, record, ..Standing::bare(session, fence) };
+                self.start(broker.detach(standing, present));
+            }
         }
     }
 

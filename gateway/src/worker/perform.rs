@@ -14,6 +14,7 @@ use tidegate_protocol::error::{ErrorBody, ErrorCode};
 use tidegate_protocol::event::{self, HistoryMessage, HistoryPage, Message, Published, Reply};
 use tidegate_protocol::position::Position;
 use tidegate_protocol::time::whole_ms;
+use tidegate_service::trace::TraceParent;
 use tidegate_session::{Effect, Identity, ReplyTo};
 
 use super::Worker;
@@ -24,7 +25,7 @@ use crate::admission::overload::{Newcomer, Verdict};
 use crate::admission::permission::{Asker, Granted, Permissions};
 use crate::broker::outcome::Outcome;
 use crate::broker::{self, Connection as Seat, Grants, Publish};
-use crate::connection::Connection;
+use crate::connection::{Connection, Endpoint, Phase};
 use crate::hub::conflate_key;
 use crate::hub::directory::Realm;
 use crate::hub::run::Reach;
@@ -86,7 +87,7 @@ impl Worker {
 
     fn authenticate(&mut self, slot: usize, token: Option<&str>) -> Option<Answer> {
         let client = self.native_mut(slot)?;
-        let from_handshake = client.token.take();
+        let from_handshake = client.take_token();
         let token = token.or(from_handshake.as_deref());
         let address = self.connections[slot].peer.ip();
         let outcome = self.node.clients.authenticate(token, address, self.now_unix);
@@ -132,13 +133,21 @@ impl Worker {
             grants = Arc::new(Grants { info, ..(*grants).clone() });
             client.grants = Some(Arc::clone(&grants));
         }
+        if let Some(upgrade) = client.upgrade() {
+            let trace = Some(upgrade.to_string().into());
+            grants = Arc::new(Grants { trace, ..(*grants).clone() });
+        }
         let outcome = Outcome::begin(Arc::clone(&self.node.broker).open(grants, self.seat(slot)));
         self.now_or_mail(slot, outcome.map(Answer::Opened))
     }
 
     fn seat(&self, slot: usize) -> Seat {
         let token = Connection::token(slot, self.connections[slot].generation);
-        Seat { worker: u16::try_from(self.index).expect("workers are few"), token }
+        let upgrade = match &self.connections[slot].phase {
+            Phase::Open(Endpoint::Native(client)) => client.upgrade(),
+            _ => None,
+        };
+        Seat { worker: u16::try_from(self.index).expect("workers are few"), token, upgrade }
     }
 
     fn publish(&mut self, slot: usize, to: ReplyTo, publish: &command::Publish<'_>) -> Option<Answer> {
@@ -154,9 +163,12 @@ impl Worker {
             && publish.key.is_none()
             && node.broker.is_alone()
         {
-            self.publish_now(&grants, publish);
+            let upgrade = client.upgrade();
+            self.publish_now(&grants, publish, upgrade);
             return Some(Answer::Replied(to, Replied::Publish(Ok(Published::default()))));
         }
+        let client = self.native_mut(slot)?;
+        let upgrade = client.upgrade();
         let session = client.session.id()?;
         let user = (!grants.user.is_empty()).then(|| Arc::clone(&grants.user));
         let owned = Publish {
@@ -167,6 +179,7 @@ impl Worker {
             key: publish.key.as_deref().map(Into::into),
             conflate: publish.conflate.as_deref().map(Into::into),
             trace: publish.trace.as_deref().map(Into::into),
+            upgrade,
         };
         let broker = Arc::clone(&node.broker);
         let outcome = match granted {
@@ -190,14 +203,15 @@ impl Worker {
 
     /// Publishes to a channel without history, for which nobody outside has to be asked: to this worker's subscribers at the
     /// end of the turn, to other workers' by their parcels.
-    fn publish_now(&mut self, grants: &Grants, publish: &command::Publish<'_>) {
+    fn publish_now(&mut self, grants: &Grants, publish: &command::Publish<'_>, upgrade: Option<TraceParent>) {
         let channel = publish.channel.as_str();
+        let traced = self.node.spans.publish(channel, publish.trace.as_deref(), upgrade);
         let message = Message {
             channel: Cow::Borrowed(channel),
             data: publish.data,
             offset: None,
             from: (!grants.user.is_empty()).then_some(Cow::Borrowed(&*grants.user)),
-            trace: publish.trace.as_deref().map(Cow::Borrowed),
+            trace: traced.trace.as_deref().map(Cow::Borrowed),
         };
         let Some(index) = self.hub.find(Realm::Native, channel) else {
             return self.publish_elsewhere(channel, &message, publish.conflate.as_deref());
@@ -216,7 +230,7 @@ impl Worker {
         event::append_message(&mut object, message);
         let conflate = conflate.map_or(0, conflate_key);
         let publication =
-            super::mail::Publication { position: None, link: None, conflate, object: object.into() };
+            super::mail::Publication { conflate, ..super::mail::Publication::of(object.into()) };
         let (broker, channel) = (Arc::clone(&self.node.broker), channel.to_owned());
         self.start(async move { broker.distribute(&channel, publication).await });
     }

@@ -8,11 +8,14 @@ use std::sync::Arc;
 use tidegate_cluster::presence::Member;
 use tidegate_protocol::channel::ChannelName;
 use tidegate_protocol::position::Position;
+use tidegate_protocol::time::Millis;
+use tidegate_session::Delivery;
 
 use super::Worker;
 use crate::broker::standing::{Standing, Wish};
 use crate::connection::{Endpoint, Phase};
-use crate::native::{NativeClient, Place};
+use crate::hub::Hub;
+use crate::native::{NativeClient, Place, Subscription};
 
 impl Worker {
     /// Tells the broker what is wished for of every session in this part of the connections.
@@ -23,11 +26,11 @@ impl Worker {
             if slot % wish.parts != wish.part || !client.session.is_ready() {
                 continue;
             }
-            let positions =
-                positions(client, |channel| Some(self.hub.channel(channel)?.feed.as_ref()?.head()));
-            let moved: u64 = positions.iter().map(|(_, position)| position.offset).sum();
-            let has_moved = moved != std::mem::replace(&mut client.offsets_saved, moved);
-            if let Some(standing) = standing(client, self.now_unix, wish, positions, has_moved) {
+            let positions = positions(client, &self.hub);
+            let moved: u64 = positions.iter().filter_map(|(_, at)| Some((*at)?.offset)).sum();
+            let has_moved = client.note_saved(moved);
+            let subscribed = if has_moved { positions } else { Vec::new() };
+            if let Some(standing) = standing(client, self.now_unix, wish, subscribed) {
                 standings.push(standing);
             }
         }
@@ -35,12 +38,44 @@ impl Worker {
             self.start(Arc::clone(&self.node.broker).restate(standings));
         }
     }
+
+    /// Tells the broker all of a session. Of one that is connecting there is more to tell in a moment.
+    pub(super) fn restate(&mut self, slot: usize, left: Vec<ChannelName>) {
+        let now = self.now_unix;
+        let Some(Phase::Open(Endpoint::Native(client))) =
+            self.connections.get_mut(slot).map(|connection| &mut connection.phase)
+        else {
+            return;
+        };
+        let mut subscribed = held(client);
+        for (channel, at) in positions(client, &self.hub) {
+            if let Some((_, position)) = subscribed.iter_mut().find(|(held, _)| *held == channel) {
+                *position = at;
+            }
+        }
+        let all = Wish { part: 0, parts: 1, places: true, presence: true };
+        let Some(mut standing) = standing(client, now, all, subscribed) else { return };
+        standing.unsubscribed = left;
+        standing.unsubscribed.retain(|channel| client.session.subscription(channel.as_str()).is_none());
+        standing.record = client.record();
+        self.start(Arc::clone(&self.node.broker).restate(vec![standing]));
+    }
+}
+
+/// What a client is subscribed to, with the positions that its session knows.
+pub(super) fn held(client: &NativeClient) -> Vec<(ChannelName, Option<Position>)> {
+    let position = |delivery| match delivery {
+        Delivery::Gated { delivered } => delivered,
+        Delivery::Live => None,
+    };
+    client.session.subscriptions().map(|(channel, delivery)| (channel.clone(), position(delivery))).collect()
 }
 
 /// How far the members of channels with history are.
-fn positions(client: &NativeClient, head: impl Fn(u32) -> Option<Position>) -> Vec<(ChannelName, Position)> {
+fn positions(client: &NativeClient, hub: &Hub) -> Vec<(ChannelName, Option<Position>)> {
+    let head = |channel| Some(hub.channel(channel)?.feed.as_ref()?.head());
     let live = client.subscriptions.iter().filter_map(|(_, held)| match held.place {
-        Place::Live(membership) => Some((held.channel.clone(), head(membership.channel)?)),
+        Place::Live(membership) => Some((held.channel.clone(), Some(head(membership.channel)?))),
         Place::Asked | Place::Gated(_) => None,
     });
     live.collect()
@@ -48,13 +83,12 @@ fn positions(client: &NativeClient, head: impl Fn(u32) -> Option<Position>) -> V
 
 fn standing(
     client: &NativeClient,
-    now: tidegate_protocol::time::Millis,
+    now: Millis,
     wish: Wish,
-    positions: Vec<(ChannelName, Position)>,
-    has_moved: bool,
+    subscribed: Vec<(ChannelName, Option<Position>)>,
 ) -> Option<Standing> {
     let (session, grants) = (client.session.id()?, client.grants.as_ref()?);
-    let member = |held: &crate::native::Subscription| {
+    let member = |held: &Subscription| {
         let info = grants.info.as_ref().map(|info| Arc::from(info.as_str().as_bytes()));
         let member = Member { session, user: Arc::clone(&grants.user), info, since: now };
         (held.channel.clone(), member)
@@ -68,12 +102,10 @@ fn standing(
             .collect(),
         false => Vec::new(),
     };
-    let positions = if has_moved { positions } else { Vec::new() };
-    (wish.places || !present.is_empty() || !positions.is_empty()).then(|| Standing {
-        session,
-        fence: client.fence,
+    (wish.places || !present.is_empty() || !subscribed.is_empty()).then(|| Standing {
         user: wish.places.then(|| Arc::clone(&grants.user)),
-        positions,
+        subscribed,
         present,
+        ..Standing::bare(session, client.fence)
     })
 }

@@ -128,9 +128,12 @@ impl Worker {
         };
         if let (Some(head), Some(Place::Gated(at))) = (head, self.place_of(slot, index))
             && let Some(entry) = self.hub.channel_mut(at)
-            && entry.feed.is_none()
         {
-            entry.feed = Some(Box::new(Feed::new(head, None)));
+            let feed = entry.feed.get_or_insert_with(|| Box::new(Feed::new(head, None)));
+            // One of the two has not heard that the channel began anew.
+            if feed.head().epoch != head.epoch && feed.suspect() {
+                self.gaps.push(at);
+            }
         }
         let (ask, name) = (wanted.ask, wanted.channel);
         self.with_session(slot, |session, cx| {

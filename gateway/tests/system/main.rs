@@ -8,6 +8,7 @@ mod channel;
 mod config;
 mod deflate;
 mod echo;
+mod faults;
 mod handshake;
 mod http;
 mod limits;

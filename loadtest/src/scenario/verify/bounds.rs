@@ -37,9 +37,10 @@ const STRICT: [&str; 11] = [
     "absent",
 ];
 /// Bounded only if somebody asks for it.
-const COUNTS: [&str; 8] = [
+const COUNTS: [&str; 9] = [
     "unannounced-closes",
     "closes-with-a-code",
+    "silent-connections",
     "refused-connects",
     "announced-reconnects",
     "gaps-told",

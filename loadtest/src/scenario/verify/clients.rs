@@ -76,6 +76,8 @@ struct Refusal {
 enum Errand {
     ComeBack,
     ReadAgain,
+    /// Whether the server still says something.
+    Listen,
     /// What the server did not take.
     SendAgain,
     /// The server asked for it, and answers are not waited for any longer.
@@ -236,6 +238,7 @@ impl Clients {
             match errand {
                 Errand::ComeBack => self.come_back(lane, now, out),
                 Errand::ReadAgain => out.resume_reading(lane),
+                Errand::Listen => self.listen(lane, now, out),
                 Errand::SendAgain if self.is_up(lane) => {
                     self.tally.sent_again += self.publishers[lane].send_refused_again(&mut self.press, out);
                 }
@@ -247,9 +250,30 @@ impl Clients {
         Nanos(u64::MAX)
     }
 
+    /// Drops a connection that has been silent for too long, as whoever waits for a frozen server has to.
+    fn listen(&mut self, lane: Lane, now: Nanos, out: &mut Commands) {
+        let session = &mut self.sessions[lane];
+        let Some(until) = session.silent_until() else {
+            session.is_watched = false;
+            return;
+        };
+        if now < until {
+            return self.errands.push(Reverse((until, lane, Errand::Listen)));
+        }
+        session.is_watched = false;
+        self.tally.silent_connections += 1;
+        let wait = session.wait(Advice::AtOnce, Duration::ZERO, now, &mut self.random);
+        out.close(lane, Goodbye::Reset);
+        self.leave(lane, Some(now + wait), now);
+    }
+
     /// The handshake succeeded.
-    pub(super) fn handle_open(&mut self, lane: Lane, out: &mut Commands) {
-        self.sessions[lane].link = Link::Opening;
+    pub(super) fn handle_open(&mut self, lane: Lane, now: Nanos, out: &mut Commands) {
+        let session = &mut self.sessions[lane];
+        session.handle_open(now);
+        if !std::mem::replace(&mut session.is_watched, true) {
+            self.errands.push(Reverse((now, lane, Errand::Listen)));
+        }
         let feeds = match lane.checked_sub(self.publishers.len()) {
             Some(subscriber) => &self.subscribers[subscriber].feeds[..],
             None => &[],

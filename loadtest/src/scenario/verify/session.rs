@@ -23,6 +23,12 @@ pub(super) struct Session {
     pub(super) returning_since: Option<Nanos>,
     /// When the connection was lost that it has to come back from.
     lost_at: Option<Nanos>,
+    /// When something last came.
+    pub(super) heard_at: Nanos,
+    /// Whether an errand looks at that.
+    pub(super) is_watched: bool,
+    /// After how long without anything the connection is dead.
+    pub(super) silence: Duration,
     /// When `connect` was answered on the present connection.
     up_since: Option<Nanos>,
     /// Ended connections and failed attempts since a connection has proved itself.
@@ -86,6 +92,21 @@ impl Session {
         self.lost_at.get_or_insert(now);
     }
 
+    /// A connection stands: it has so long to say something.
+    pub(super) fn handle_open(&mut self, now: Nanos) {
+        self.link = Link::Opening;
+        self.heard_at = now;
+        self.silence = CONNECT_SILENCE;
+    }
+
+    /// Until when it may be silent; `None`: there is none that is to say something.
+    pub(super) fn silent_until(&self) -> Option<Nanos> {
+        match self.link {
+            Link::Up | Link::Opening | Link::Leaving => Some(self.heard_at + self.silence),
+            Link::Down | Link::Finished => None,
+        }
+    }
+
     /// How long to stay away after a failure.
     pub(super) fn wait(
         &mut self,
@@ -112,6 +133,7 @@ impl Session {
         self.closing = None;
         self.leaving = None;
         self.up_since = Some(now);
+        self.silence = 2 * Duration::from_millis(connected.ping_ms);
         let entry = match (self.resume, self.returning_since.take()) {
             (None, _) => Entry::First,
             (Some(old), Some(since)) if connected.resumed && old.session == connected.session => {
@@ -154,6 +176,8 @@ impl Advice {
     }
 }
 
+/// How long the reply to `connect` may take.
+const CONNECT_SILENCE: Duration = Duration::from_secs(10);
 /// The window of the first wait, the widest, and the failures that a back-off begins with.
 const WINDOW: Duration = Duration::from_secs(1);
 const WINDOW_MAX: Duration = Duration::from_secs(30);

@@ -161,8 +161,8 @@ impl Storm {
 }
 
 impl Load for Storm {
-    fn handle_open(&mut self, lane: Lane, _now: Nanos, out: &mut Commands) {
-        self.clients.handle_open(lane, out);
+    fn handle_open(&mut self, lane: Lane, now: Nanos, out: &mut Commands) {
+        self.clients.handle_open(lane, now, out);
     }
 
     fn handle_message(&mut self, lane: Lane, message: &[u8], now: Nanos, out: &mut Commands) {

@@ -26,6 +26,8 @@ pub(super) struct Tally {
     /// Connections that ended with a close frame, and without one.
     pub(super) closes_with_a_code: u64,
     pub(super) unannounced_closes: u64,
+    /// Connections given up because nothing came on them any more.
+    pub(super) silent_connections: u64,
     /// Attempts to come back that came to nothing.
     pub(super) refused_connects: u64,
     /// Publishes that the server did not take yet, and that were sent again.
@@ -129,6 +131,7 @@ impl Tally {
             announced_reconnects: 0,
             closes_with_a_code: 0,
             unannounced_closes: 0,
+            silent_connections: 0,
             refused_connects: 0,
             refused_for_now: 0,
             gaps_told: 0,
@@ -180,6 +183,7 @@ impl Tally {
             ("announced reconnects", self.announced_reconnects),
             ("closes with a code", self.closes_with_a_code),
             ("unannounced closes", self.unannounced_closes),
+            ("silent connections", self.silent_connections),
             ("refused connects", self.refused_connects),
             ("refused for now", self.refused_for_now),
             ("gaps told", self.gaps_told),

@@ -34,6 +34,7 @@ impl Clients {
             return Step::Other;
         }
         self.heard_at = now;
+        self.sessions[lane].heard_at = now;
         let mut step = Step::Other;
         let Ok(text) = str::from_utf8(text) else {
             self.tally.found(Wrong::Protocol, 1, || format!("client {lane}: a message that is no UTF-8"));
