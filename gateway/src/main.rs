@@ -15,7 +15,6 @@ mod native;
 mod net;
 mod node;
 mod probe;
-#[cfg_attr(not(test), expect(dead_code, reason = "messages are traced by the broker of a cluster"))]
 mod spans;
 mod worker;
 

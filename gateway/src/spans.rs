@@ -104,24 +104,15 @@ impl Spans {
         FanOut(span.is_recording().then(|| Box::new(Mutex::new(span))))
     }
 
-    /// A session's return: `connect` with a session, from the command to its reply. `trace`: the client's, if it sent
-    /// one. Linked to the connection it comes over and to what its session was before (`earlier`: the `traceparent`
-    /// kept with the session).
-    pub(crate) fn resume(
-        &self,
-        session: SessionId,
-        trace: Option<&str>,
-        upgrade: Option<TraceParent>,
-        earlier: Option<&str>,
-    ) -> Span {
+    /// A session's return: `connect` with a session, from the command to its reply, linked to the connection it comes over.
+    pub(crate) fn resume(&self, session: SessionId, upgrade: Option<TraceParent>) -> Span {
         if !self.tracer.is_on() {
             return Span::none();
         }
-        let mut span = self.tracer.start(SpanKind::Server, "resume", trace.and_then(TraceParent::parse));
+        let mut span = self.tracer.start(SpanKind::Server, "resume", None);
         if span.is_recording() {
             span.set("session.id", session.to_string());
-            let earlier = earlier.and_then(TraceParent::parse);
-            upgrade.into_iter().chain(earlier).for_each(|other| span.link(other));
+            upgrade.into_iter().for_each(|upgrade| span.link(upgrade));
         }
         span
     }

@@ -219,6 +219,6 @@ enum Doubt {
 impl From<VerifiedToken> for Grants {
     fn from(token: VerifiedToken) -> Self {
         let VerifiedToken { user, expires_at, token_id, permissions, channels, info, .. } = token;
-        Self { user, permissions, token_id, expires_at, channels, info }
+        Self { user, permissions, token_id, expires_at, channels, info, trace: None }
     }
 }

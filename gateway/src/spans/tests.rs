@@ -102,7 +102,7 @@ fn where_tracing_is_off_a_sampled_context_goes_through_as_it_is() {
 
     assert_eq!(pass_through(&spans, Some(CLIENT)).as_deref(), Some(CLIENT));
     assert_eq!(pass_through(&spans, Some(&CLIENT.replace("-01", "-00"))), None);
-    assert!(!spans.resume(session(), Some(CLIENT), None, Some(CLIENT)).is_recording());
+    assert!(!spans.resume(session(), TraceParent::parse(CLIENT)).is_recording());
     assert_eq!(spans.stats(), TraceStats::default());
 }
 
@@ -111,8 +111,10 @@ fn a_return_is_linked_to_its_connection_and_to_what_was_before() {
     let (spans, mut ended) = spans(1.0);
     let upgrade = TraceParent::parse(CLIENT);
 
-    drop(spans.resume(session(), None, upgrade, Some(&CLIENT.replace("00f0", "00f1"))));
-    drop(spans.resume(session(), None, None, None));
+    let mut returned = spans.resume(session(), upgrade);
+    TraceParent::parse(&CLIENT.replace("00f0", "00f1")).into_iter().for_each(|began| returned.link(began));
+    returned.end();
+    drop(spans.resume(session(), None));
 
     let ended = ended.take_waiting(64);
     let linked = |span: &SpanData| {
