@@ -18,6 +18,12 @@ run: ## one gateway on config/dev.toml in the foreground; open the address it pr
 	@cargo build --quiet --release -p tidegate-gateway
 	@exec scripts/run-dev "$(TARGET)/release/tidegate-gateway"
 
+.PHONY: cluster-demo
+cluster-demo: ## three gateways, Redis, NATS and a balancer, with a list of things to try; Ctrl-C stops them
+	@scripts/setup build servers
+	@cargo build --quiet --release -p tidegate-gateway -p tidegate-loadtest
+	@exec scripts/cluster-demo "$(TARGET)/release"
+
 .PHONY: test
 test: ## everything that proves the product; installs what it needs
 	@scripts/setup build js browser conformance servers
