@@ -3,7 +3,8 @@
 
 use std::net::TcpListener;
 
-use tidegate_testkit::{Builder, OtlpReceiver};
+use serde_json::json;
+use tidegate_testkit::{Builder, Cluster, NativeClient, OtlpReceiver};
 
 use crate::gateway;
 
@@ -103,4 +104,53 @@ fn a_collector_that_never_answers_costs_spans_beyond_the_queue_and_nothing_else(
     assert!(gateway.metric("tidegate_trace_spans_queued", &[]) <= 2.0);
     clients.iter_mut().for_each(|client| client.check_echo("still here"));
     gateway.stop();
+}
+
+#[test]
+fn one_sampled_message_is_one_trace_from_its_publisher_to_the_fan_out_of_every_node() {
+    let collector = OtlpReceiver::start();
+    let url = collector.grpc_url();
+    let cluster = Cluster::of(2, || {
+        exporting(&url, "grpc").config(
+            "[auth]\nanonymous = true\n[namespaces.log]\nhistory_size = 10\nsubscribe = \"anyone\"\npublish = \"anyone\"",
+        )
+    });
+    let connect = |node: usize| {
+        let request = cluster[node].request("/ws");
+        let mut client = NativeClient::new(request.subprotocols(&["tidegate.v1.json"]).open());
+        client.ask("connect", json!({}));
+        client
+    };
+    let mut readers = [connect(0), connect(1), connect(1)];
+    for reader in &mut readers {
+        reader.ask("subscribe", json!({ "channel": "log:tea" }));
+    }
+
+    connect(0).ask("publish", json!({ "channel": "log:tea", "data": 1, "trace": SAMPLED }));
+
+    for reader in &mut readers {
+        let trace = reader.expect("message")["trace"].as_str().unwrap().to_owned();
+        assert!(trace.starts_with(&format!("00-{TRACE}-")), "{trace}");
+    }
+    let fan_out = |node: &str| {
+        collector.await_span("a fan-out", |span| {
+            span.name.starts_with("fan-out") && span.resource["service.instance.id"] == node
+        })
+    };
+    let ends = ["node-0", "node-1"].map(fan_out);
+    collector.await_span("the publication", |span| span.name.starts_with("publish"));
+    let spans = collector.spans();
+    let find = |id: &str| spans.iter().find(|span| span.id == id);
+    for end in &ends {
+        assert_eq!(end.events, ["batch"], "one a worker, none a socket");
+        let mut line = vec![end];
+        while let Some(above) = find(&line.last().unwrap().parent) {
+            line.push(above);
+        }
+        assert!(line.iter().all(|span| span.trace == TRACE), "{line:?}");
+        let names: Vec<_> = line.iter().map(|span| span.name.split(' ').next().unwrap()).collect();
+        assert_eq!(names, ["fan-out", "receive", "send", "publish"]);
+        assert_eq!(line.last().unwrap().parent, "00f067aa0ba902b7", "the client's own span");
+    }
+    assert!(spans.iter().any(|span| span.name.starts_with("append") && span.trace == TRACE));
 }
