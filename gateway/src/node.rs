@@ -128,7 +128,7 @@ impl Node {
         let started_unix = clock.now();
         let directory: Arc<Directory> = Arc::default();
         let posts = SharedPosts::default();
-        let spans = Spans::new(tracer, system(&config.store.url), system(&config.bus.url));
+        let spans = Spans::new(tracer, system(config.store.url.expose()), system(config.bus.url.expose()));
         let broker = Broker {
             node: NodeName::parse(&config.node.name)?,
             outside,
@@ -149,6 +149,7 @@ impl Node {
             owed: Owed::new(config.store.sessions),
             tails: Tails::default(),
             lacks_lease: AtomicBool::new(false),
+            has_skew: AtomicBool::new(false),
             stats: BrokerStats::default(),
             posts: Arc::clone(&posts),
         };

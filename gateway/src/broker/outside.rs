@@ -90,12 +90,12 @@ impl Outside {
         clock: &Clock,
         runtime: &Runtime,
     ) -> Result<Self, OutsideError> {
-        let outside = if config.store.url == MEMORY {
+        let outside = if config.store.url.expose() == MEMORY {
             Self::in_memory(&config.store, &config.session, clock)?
         } else {
             Self::on_redis(config, clock, runtime)?
         };
-        if config.bus.url == MEMORY {
+        if config.bus.url.expose() == MEMORY {
             return Ok(outside);
         }
         let bus_config = nats_config(&config.bus)?;
@@ -150,7 +150,7 @@ impl Outside {
         let store = &config.store;
         let client = RedisClient::connect(
             redis::Config {
-                url: store.url.clone(),
+                url: store.url.expose().to_owned(),
                 prefix: store.prefix.clone(),
                 username: store.username.clone(),
                 password: store.password.as_ref().map(|password| password.expose().to_owned()),
@@ -300,7 +300,7 @@ fn nats_config(bus: &store::Bus) -> Result<NatsConfig, OutsideError> {
         (None, None, None) => Credentials::None,
     };
     Ok(NatsConfig {
-        servers: Servers::parse(&bus.url)?,
+        servers: Servers::parse(bus.url.expose())?,
         prefix: Prefix::parse(&bus.prefix)?,
         credentials,
         tls_ca_file: bus.tls_ca_file.clone(),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tidegate_service::config::{Checks, Secret, bytes, value};
+use tidegate_service::config::{Checks, Secret, ServerUrl, bytes, value};
 use tidegate_service::config_section;
 
 use super::{GIB, MIB, milliseconds, seconds};
@@ -17,7 +17,7 @@ config_section! {
         /// `memory:` is this process: nothing survives it, and no other node sees it. Or Redis 7 or later, which all nodes
         /// share: `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`, `redis-sentinel://HOST,HOST/SERVICE`,
         /// `redis-cluster://HOST,HOST`; with `rediss` in place of `redis` over TLS.
-        pub url: String = value(MEMORY.to_owned()).checked(|url: &String| check_store(url));
+        pub url: ServerUrl = value(ServerUrl::new(MEMORY)).checked(|url: &ServerUrl| check_store(url.expose()));
         /// What the name of every key in Redis begins with: clusters that share a server need different ones.
         pub prefix: String = value("tidegate:".to_owned());
         /// User of Redis' access control list, in place of the URL's.
@@ -46,7 +46,7 @@ config_section! {
     pub struct Bus {
         /// `memory:`: there is one node. Or servers of one NATS cluster, 2.9 or later, with commas in between:
         /// `nats://[USER:PASSWORD@]HOST:PORT`, over TLS `tls://HOST:PORT`.
-        pub url: String = value(MEMORY.to_owned()).checked(|url: &String| check_bus(url));
+        pub url: ServerUrl = value(ServerUrl::new(MEMORY)).checked(|url: &ServerUrl| check_bus(url.expose()));
         /// What every subject begins with: clusters that share servers need different ones.
         pub prefix: String = value("tidegate".to_owned());
         /// Credentials file with a JWT and its seed.
@@ -68,7 +68,7 @@ config_section! {
 
 /// Reports every rule between the keys of both sections, and with `node.replicas`, that is broken.
 pub(super) fn check(store: &Store, bus: &Bus, replicas: u32, checks: &mut Checks<'_>) {
-    let (store_is_own, bus_is_own) = (store.url == MEMORY, bus.url == MEMORY);
+    let (store_is_own, bus_is_own) = (store.url.expose() == MEMORY, bus.url.expose() == MEMORY);
     if replicas > 1 && (store_is_own || bus_is_own) {
         let message = format!(
             "{replicas} gateways that keep everything in their own memory would know nothing of each other's clients; \

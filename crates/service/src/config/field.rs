@@ -131,7 +131,7 @@ impl<T> Scalar<T> {
         match &self.absent {
             Absent::Default(default) => match (self.codec.show)(default) {
                 Shown::Toml(text) => (format!("`{text}`"), Some(text)),
-                Shown::Unset | Shown::Redacted => ("not set".to_owned(), None),
+                Shown::Unset | Shown::Redacted | Shown::Masked(_) => ("not set".to_owned(), None),
             },
             Absent::Computed { described, .. } => ((*described).to_owned(), None),
             Absent::Fault { .. } => ("required".to_owned(), None),
@@ -160,7 +160,7 @@ impl<T> Scalar<T> {
         let Range { ends, .. } = self.range.as_ref()?;
         let end = |value| match (self.codec.show)(value) {
             Shown::Toml(text) => text.trim_matches('"').to_owned(),
-            Shown::Unset | Shown::Redacted => String::new(),
+            Shown::Unset | Shown::Redacted | Shown::Masked(_) => String::new(),
         };
         Some(format!("{} to {}", end(ends.start()), end(ends.end())))
     }
@@ -187,7 +187,7 @@ impl<T> Scalar<T> {
         let range = outside.then(|| {
             let found = match (self.codec.show)(value) {
                 Shown::Toml(_) => node.found(),
-                Shown::Unset | Shown::Redacted => "something else".to_owned(),
+                Shown::Unset | Shown::Redacted | Shown::Masked(_) => "something else".to_owned(),
             };
             format!("found {found}, expected {}", self.range_text().unwrap_or_default())
         });

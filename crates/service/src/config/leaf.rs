@@ -36,6 +36,8 @@ pub enum Shown {
     Unset,
     /// The value is secret.
     Redacted,
+    /// Part of the value is secret: this is the rest.
+    Masked(String),
 }
 
 impl Leaf for bool {
@@ -226,7 +228,7 @@ impl<T: Leaf> Leaf for Vec<T> {
             match item.show() {
                 Shown::Toml(text) => items.push(text),
                 Shown::Unset => {}
-                Shown::Redacted => return Shown::Redacted,
+                Shown::Redacted | Shown::Masked(_) => return Shown::Redacted,
             }
         }
         Shown::Toml(format!("[{}]", items.join(", ")))

@@ -48,6 +48,7 @@ impl<'a> Printer<'a> {
             // Comments, so that reading the output again neither sets the key nor takes a mask for the secret.
             Shown::Unset => format!("# {key} is not set{mark}\n"),
             Shown::Redacted => format!("# {key} = [redacted]{mark}\n"),
+            Shown::Masked(rest) => format!("# {key} = {rest}{mark}\n"),
         };
         self.text.push_str(&line);
     }
