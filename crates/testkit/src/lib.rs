@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 mod client;
+mod cluster;
 mod gateway;
 mod http;
 mod http_server;
@@ -20,6 +21,7 @@ mod tls;
 mod wait;
 
 pub use client::{Client, Ending, Frame, Received, Request};
+pub use cluster::Cluster;
 pub use gateway::{Builder, Gateway};
 pub use http::HttpResponse;
 pub use http_server::HttpServer;

@@ -5,6 +5,7 @@
 
 mod admin;
 mod channel;
+mod cluster;
 mod config;
 mod deflate;
 mod echo;

@@ -130,7 +130,7 @@ pub(super) fn connect_as(gateway: &Gateway, user: &str) -> NativeClient {
 
 /// A client that is subscribed to a channel.
 #[track_caller]
-fn subscriber(gateway: &Gateway, channel: &str) -> NativeClient {
+pub(super) fn subscriber(gateway: &Gateway, channel: &str) -> NativeClient {
     let mut client = connect(gateway);
     client.ask("subscribe", json!({ "channel": channel }));
     client
@@ -144,14 +144,19 @@ pub(super) fn resume(gateway: &Gateway, session: &Value) -> (NativeClient, Value
 
 /// A client that comes back with the position it has kept of a channel.
 #[track_caller]
-fn resume_at(gateway: &Gateway, session: &Value, channel: &str, position: &Value) -> (NativeClient, Value) {
+pub(super) fn resume_at(
+    gateway: &Gateway,
+    session: &Value,
+    channel: &str,
+    position: &Value,
+) -> (NativeClient, Value) {
     let mut body = json!({ "session": session["session"], "resume": session["resume"] });
     body["positions"] = json!({ channel: { "epoch": position["epoch"], "offset": position["offset"] } });
     connect_with(gateway, body)
 }
 
 /// A token that never ends.
-fn token_of(user: &str) -> String {
+pub(super) fn token_of(user: &str) -> String {
     token_with(&json!({ "sub": user }))
 }
 
@@ -160,13 +165,13 @@ pub(super) fn token_with(claims: &Value) -> String {
 }
 
 #[track_caller]
-fn publish(client: &mut NativeClient, channel: &str, data: impl Into<Value>) -> Value {
+pub(super) fn publish(client: &mut NativeClient, channel: &str, data: impl Into<Value>) -> Value {
     client.ask("publish", json!({ "channel": channel, "data": data.into() }))
 }
 
 /// The next object has to be this message.
 #[track_caller]
-fn expect_data(client: &mut NativeClient, channel: &str, data: impl Into<Value>) -> Value {
+pub(super) fn expect_data(client: &mut NativeClient, channel: &str, data: impl Into<Value>) -> Value {
     let message = client.expect("message");
     assert_eq!((&message["channel"], &message["data"]), (&json!(channel), &data.into()), "{message}");
     message

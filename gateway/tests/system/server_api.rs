@@ -5,10 +5,10 @@ use tidegate_testkit::{Builder, Gateway, HttpResponse};
 
 use crate::native::{connect, connect_as, connect_with, native, token_with};
 
-const ALL: &str = "a key that may do everything";
+pub(super) const ALL: &str = "a key that may do everything";
 const READER: &str = "a key that may only look";
 
-fn gateway() -> Builder {
+pub(super) fn gateway() -> Builder {
     native()
         .config(&format!("[[api.keys]]\nname = \"all\"\nsecret = \"{ALL}\""))
         .config(r#"rights = ["publish", "send", "subscribe", "disconnect", "read"]"#)
@@ -17,7 +17,7 @@ fn gateway() -> Builder {
 
 /// Any request with a key.
 #[track_caller]
-fn request(gateway: &Gateway, key: &str, method: &str, target: &str, body: &str) -> HttpResponse {
+pub(super) fn request(gateway: &Gateway, key: &str, method: &str, target: &str, body: &str) -> HttpResponse {
     let authorization = format!("Bearer {key}");
     let headers = [("authorization", &*authorization), ("content-type", "application/json")];
     gateway.api_call(method, target, &headers, body)
@@ -25,12 +25,12 @@ fn request(gateway: &Gateway, key: &str, method: &str, target: &str, body: &str)
 
 /// A call that has to succeed, and its answer.
 #[track_caller]
-fn post(gateway: &Gateway, call: &str, body: &Value) -> Value {
+pub(super) fn post(gateway: &Gateway, call: &str, body: &Value) -> Value {
     answer(&request(gateway, ALL, "POST", &format!("/v1/{call}"), &body.to_string()))
 }
 
 #[track_caller]
-fn get(gateway: &Gateway, target: &str) -> Value {
+pub(super) fn get(gateway: &Gateway, target: &str) -> Value {
     answer(&request(gateway, READER, "GET", &format!("/v1/{target}"), ""))
 }
 
@@ -43,7 +43,7 @@ fn answer(response: &HttpResponse) -> Value {
 
 /// Status and body of a refusal, which is a problem as RFC 9457 says.
 #[track_caller]
-fn problem(response: &HttpResponse) -> (u16, Value) {
+pub(super) fn problem(response: &HttpResponse) -> (u16, Value) {
     assert_eq!(response.header("content-type"), Some("application/problem+json"), "{response:?}");
     let problem: Value = serde_json::from_str(&response.body).expect("a problem is JSON");
     assert_eq!(problem["status"], response.status);
@@ -52,7 +52,7 @@ fn problem(response: &HttpResponse) -> (u16, Value) {
 }
 
 /// The values that entries of a list have under a name.
-fn column<'v>(list: &'v Value, name: &str) -> Vec<&'v Value> {
+pub(super) fn column<'v>(list: &'v Value, name: &str) -> Vec<&'v Value> {
     list.as_array().into_iter().flatten().map(|entry| &entry[name]).collect()
 }
 
