@@ -7,7 +7,6 @@
 
 mod channel;
 pub(crate) mod directory;
-pub(crate) mod feed;
 pub(crate) mod run;
 
 use std::collections::{HashMap, VecDeque};

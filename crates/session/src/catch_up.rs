@@ -109,17 +109,24 @@ impl Session {
     }
 
     /// The hub goes on with `next` on a channel, since what came before it cannot be had any more: a subscription that has
-    /// caught up otherwise is told, unless it has got further.
+    /// caught up otherwise is told, unless it has got further. One that is still catching up has not caught up before it is
+    /// there, whatever an answer says that was on its way.
     pub fn handle_gap(&mut self, channel: &str, next: Position, cx: &mut Cx<'_>) {
         if self.closed().is_some() {
             return;
         }
         let Some(found) = self.subscriptions.find_mut(channel) else { return };
-        let Stage::Trailing(last) = &mut found.stage else { return };
         let lost = Position { offset: next.offset.saturating_sub(1), ..next };
-        if last.epoch != lost.epoch || last.offset < lost.offset {
-            *last = lost;
-            append_gap(channel, Some(lost), cx);
+        match &mut found.stage {
+            Stage::CatchingUp(catch_up) => {
+                catch_up.gate.expect(lost);
+                catch_up.is_epoch_confirmed = false;
+            }
+            Stage::Trailing(last) if last.epoch != lost.epoch || last.offset < lost.offset => {
+                *last = lost;
+                append_gap(channel, Some(lost), cx);
+            }
+            Stage::Trailing(_) | Stage::Live => {}
         }
     }
 

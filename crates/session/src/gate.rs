@@ -93,6 +93,11 @@ impl Gate {
         self.bytes += cost;
     }
 
+    /// What comes live goes on behind this position: whoever is not there misses something, even if nothing comes.
+    pub(crate) fn expect(&mut self, position: Position) {
+        self.note(Some(position));
+    }
+
     /// Appends what follows `delivered` without a hole, and moves it along. Without a position there is no order to keep
     /// but that of arrival.
     pub(crate) fn release(&mut self, delivered: &mut Option<Position>, out: &mut Objects) -> Released {

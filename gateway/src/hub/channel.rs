@@ -6,10 +6,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use tidegate_session::Feed;
+
 use super::directory::ChannelEntry;
-use super::feed::Feed;
 use super::run::CompressedForms;
 use crate::connection::outbox::shed::Mark;
+use crate::worker::mail::Publication;
 
 /// A channel with at least one member on this worker.
 pub(crate) struct Channel {
@@ -20,7 +22,7 @@ pub(crate) struct Channel {
     /// Subscribers that are being caught up: their sessions are handed what comes live.
     gated: Vec<Member>,
     /// The order of its publications, if it has a history.
-    pub(crate) feed: Option<Box<Feed>>,
+    pub(crate) feed: Option<Box<Feed<Arc<Publication>>>>,
 }
 
 /// One subscription of one connection.

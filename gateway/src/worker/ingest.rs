@@ -9,7 +9,8 @@ use tidegate_protocol::channel::ChannelName;
 use tidegate_protocol::command::StartFrom;
 use tidegate_protocol::error::ErrorBody;
 use tidegate_protocol::event::{self, Gap};
-use tidegate_protocol::position::{Link, Position};
+use tidegate_protocol::position::Position;
+use tidegate_session::{Feed, Intake, Past, PastEntry, Repaired};
 
 use super::Worker;
 use super::mail::{Mail, Publication};
@@ -19,7 +20,6 @@ use crate::config::namespaces::SlowReaderPolicy;
 use crate::connection::outbox::shed::{Mark, Shed};
 use crate::hub::ChannelIndex;
 use crate::hub::directory::{ChannelEntry, Realm};
-use crate::hub::feed::{Feed, Intake};
 use crate::hub::run::Reach;
 
 impl Worker {
@@ -34,7 +34,7 @@ impl Worker {
         // Nobody has caught up yet: whoever does so reads what came before from history.
         let before = Position { offset: position.offset.saturating_sub(1), ..position };
         let feed = entry.feed.get_or_insert_with(|| Box::new(Feed::new(before, None)));
-        match feed.handle_publication(position, publication) {
+        match feed.handle_publication(position, publication.link, publication) {
             Intake::Deliver(ready) => ready.iter().for_each(|publication| self.pass_on(channel, publication)),
             Intake::Duplicate => self.stats.publications_duplicate.add(1),
             Intake::Held => {
@@ -77,11 +77,8 @@ impl Worker {
     pub(super) fn repair_gaps(&mut self) {
         for channel in std::mem::take(&mut self.gaps) {
             let Some(entry) = self.hub.channel_mut(channel) else { continue };
-            let Some(feed) = entry.feed.as_mut().filter(|feed| feed.has_gap() && !feed.repairing) else {
-                continue;
-            };
-            feed.repairing = true;
-            let (after, entry) = (feed.head(), Arc::clone(&entry.entry));
+            let Some(after) = entry.feed.as_mut().and_then(|feed| feed.begin_repair()) else { continue };
+            let entry = Arc::clone(&entry.entry);
             // A name that is listened to was checked when the first one subscribed.
             let Ok(name) = ChannelName::parse(&entry.name) else { continue };
             self.stats.gaps_repaired.add(1);
@@ -99,39 +96,31 @@ impl Worker {
         }
     }
 
-    /// History has said what was missing.
+    /// History has said what was missing, or did not answer.
     pub(super) fn handle_repair(&mut self, entry: &ChannelEntry, past: Result<CaughtUp, ErrorBody>) {
         let Some(channel) = self.hub.find(Realm::Native, &entry.name) else { return };
+        // Some may have caught up with the answer to another channel: members are told by the hub.
+        self.release_live(channel);
         let Some(feed) = self.hub.channel_mut(channel).and_then(|entry| entry.feed.as_mut()) else { return };
-        feed.repairing = false;
         let past = match past {
             Ok(past) => past,
             Err(error) => {
                 tracing::debug!(%error, channel = %entry.name, "missed publications could not be read");
-                return feed.postpone();
+                return feed.handle_unreadable();
             }
         };
-        if past.recovered == Some(false) {
-            return self.skip_to(channel, &past);
-        }
-        let mut previous = feed.head_tag();
-        // What is held is asked for again if it is still missing something then.
-        feed.settle();
-        for (replayed, kept) in past.replay.into_iter().zip(past.kept) {
-            let position = Position { offset: replayed.offset, ..past.head };
-            let link = previous.zip(kept.tag).map(|(previous, tag)| Link { tag, previous });
-            previous = kept.tag;
-            let (conflate, object) = (kept.conflate, replayed.object);
-            self.handle_publication(
-                entry,
-                Arc::new(Publication { position: Some(position), link, conflate, ..Publication::of(object) }),
-            );
-        }
-        let Some(feed) = self.hub.channel(channel).and_then(|entry| entry.feed.as_ref()) else { return };
+        let Repaired { lost_before, ready } = feed.handle_past(past_of(past));
         let (has_gap, next) = (feed.has_gap(), feed.head().next());
         if has_gap && !self.gaps.contains(&channel) {
             self.gaps.push(channel);
         }
+        if let Some(first) = lost_before {
+            let gap = Gap { channel: (&*entry.name).into(), position: Some(first) };
+            self.stats.gaps_told.add(1);
+            self.published.push_object(channel, Reach::Worker, None, |out| event::append_gap(out, &gap));
+            self.tell_gated(channel, first);
+        }
+        ready.iter().for_each(|publication| self.pass_on(channel, publication));
         self.tell_gated(channel, next);
     }
 
@@ -154,20 +143,17 @@ impl Worker {
             self.gaps.push(channel);
         }
     }
+}
 
-    /// What is missing cannot be had any more: the members are told, and go on behind it.
-    fn skip_to(&mut self, channel: ChannelIndex, past: &CaughtUp) {
-        let Some(entry) = self.hub.channel_mut(channel) else { return };
-        let name = Arc::clone(&entry.entry.name);
-        let Some(feed) = &mut entry.feed else { return };
-        let (first, ready) = feed.skip_to(past.head, past.head_tag);
-        if feed.has_gap() && !self.gaps.contains(&channel) {
-            self.gaps.push(channel);
-        }
-        let gap = Gap { channel: (&*name).into(), position: Some(first) };
-        self.stats.gaps_told.add(1);
-        self.published.push_object(channel, Reach::Worker, None, |out| event::append_gap(out, &gap));
-        self.tell_gated(channel, first);
-        ready.iter().for_each(|publication| self.pass_on(channel, publication));
-    }
+/// What was read, as publications of its channel.
+fn past_of(past: CaughtUp) -> Past<Arc<Publication>> {
+    let CaughtUp { head, head_tag, recovered, replay, kept } = past;
+    let entries = replay.into_iter().zip(kept).map(|(replayed, kept)| {
+        let position = Some(Position { offset: replayed.offset, ..head });
+        let (conflate, object) = (kept.conflate, replayed.object);
+        let publication = Arc::new(Publication { position, conflate, ..Publication::of(object) });
+        PastEntry { offset: replayed.offset, tag: kept.tag, publication }
+    });
+    let entries = (recovered != Some(false)).then(|| entries.collect());
+    Past { head, head_tag, entries }
 }

@@ -11,7 +11,6 @@ use super::mail::{Mail, Parcel, ParcelRun};
 use super::{SCRATCH_KEPT_BYTES, Worker};
 use crate::connection::outbox::shed::Mark;
 use crate::connection::{Connection, Io, SendError};
-use crate::hub::feed::Feed;
 use crate::hub::run::{CompressedForms, Published, Reach, append_with_window};
 use crate::hub::{ChannelIndex, Delivery, Hub, Member, Membership};
 use crate::metrics::stats::WorkerStats;
@@ -265,8 +264,8 @@ fn shed(
     let before = connection.outbox.len();
     let shed = connection.outbox.shed(outbox_bytes_max / 2, |out, lost| {
         let Some(channel) = hub.channel(lost.channel) else { return };
-        let last = |feed: &Feed| Position { offset: lost.offset, ..feed.head() };
-        let position = channel.feed.as_deref().filter(|_| lost.offset > 0).map(|feed| last(feed).next());
+        let feed = channel.feed.as_deref().filter(|_| lost.offset > 0);
+        let position = feed.map(|feed| Position { offset: lost.offset, ..feed.head() }.next());
         stats.gaps_told.add(1);
         Worker::append_gap(out, &Gap { channel: (&*channel.entry.name).into(), position });
     })?;

@@ -10,7 +10,7 @@ use tidegate_protocol::channel::ChannelName;
 use tidegate_protocol::command::StartFrom;
 use tidegate_protocol::error::ErrorBody;
 use tidegate_protocol::position::Position;
-use tidegate_session::{Ask, AskedBy, Delivery, Subscribed};
+use tidegate_session::{Ask, AskedBy, Delivery, Feed, Subscribed};
 
 use super::Worker;
 use super::native::Answer;
@@ -19,8 +19,7 @@ use crate::admission::permission::Granted;
 use crate::broker::outcome::Outcome;
 use crate::connection::{Endpoint, Phase};
 use crate::hub::directory::Realm;
-use crate::hub::feed::Feed;
-use crate::hub::{Member as Listener, Moved};
+use crate::hub::{ChannelIndex, Member as Listener, Moved};
 use crate::native::{Place, Subscription};
 
 /// A subscription that is being made.
@@ -131,7 +130,7 @@ impl Worker {
         {
             let feed = entry.feed.get_or_insert_with(|| Box::new(Feed::new(head, None)));
             // One of the two has not heard that the channel began anew.
-            if feed.head().epoch != head.epoch && feed.suspect() {
+            if feed.head().epoch != head.epoch && feed.compare(head) {
                 self.gaps.push(at);
             }
         }
@@ -180,6 +179,14 @@ impl Worker {
         let membership = self.hub.release(at, listener(slot, index));
         if let Some(client) = self.native_mut(slot) {
             client.subscriptions[index].place = Place::Live(membership);
+        }
+    }
+
+    /// All those of a channel whose sessions say so become members of it.
+    pub(super) fn release_live(&mut self, channel: ChannelIndex) {
+        let Some(entry) = self.hub.channel(channel) else { return };
+        for Listener { connection, subscription } in entry.gated().to_vec() {
+            self.release_if_live(connection as usize, subscription as usize);
         }
     }
 

@@ -261,3 +261,35 @@ fn a_subscribe_that_the_server_overrules_gets_one_answer() {
 
     assert_eq!(rig.told(), ["2 error forbidden"]);
 }
+
+#[test]
+fn a_subscription_that_is_ahead_of_the_hub_is_told_when_the_hub_goes_on_elsewhere() {
+    let (mut rig, ask) = asking(Policy::default());
+    rig.answer("a", ask, Ok(recovered("a", 4, 5)));
+    rig.told();
+    let hub_goes_on = |rig: &mut Rig, next| {
+        rig.call(|session, cx| session.handle_gap("a", next, cx));
+    };
+    hub_goes_on(&mut rig, at(5));
+    assert_eq!(rig.told(), Vec::<String>::new(), "it has got further");
+    hub_goes_on(&mut rig, Position { epoch: Epoch::new(8), offset: 1 });
+    assert_eq!(rig.told(), ["gap a 8/1"]);
+}
+
+#[test]
+fn an_answer_from_before_the_hub_went_on_elsewhere_is_not_the_last_one() {
+    let (mut rig, ask) = asking(Policy::default());
+    rig.answer("a", ask, Ok(recovered("a", 4, 5)));
+    rig.told();
+    rig.live("a", 7);
+    let ask = reread(&mut rig, 5);
+    let next = Position { epoch: Epoch::new(8), offset: 1 };
+    rig.call(|session, cx| session.handle_gap("a", next, cx));
+    rig.answer("a", ask, Ok(recovered("a", 6, 7)));
+    assert_eq!(rig.told(), ["message a 6", "message a 7"]);
+
+    let ask = reread(&mut rig, 7);
+    let head = Position { offset: 0, ..next };
+    rig.answer("a", ask, Ok(Subscribed { head: Some(head), recovered: Some(false), replay: Vec::new() }));
+    assert_eq!(rig.told(), ["gap a 8/1"]);
+}
