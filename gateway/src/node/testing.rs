@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::sync::{Arc, LazyLock};
 
 use tidegate_cluster::Clock;
+use tidegate_protocol::id::NodeName;
 use tidegate_service::config::{Startup, load};
 use tidegate_service::trace::Tracer;
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::Runtime;
 
 use super::{Node, Parts};
 use crate::broker::outside::Outside;
@@ -22,7 +23,8 @@ pub(crate) fn node(workers: usize, settings: &[&str]) -> Arc<Node> {
     let pages = Pages { demo_page: false, upgrade_only: Vec::new() };
     let (http, _server) = HttpServer::new(pages, 1, HttpDeadlines::default());
     let (config, clock) = (&loaded.config, Clock::system());
-    let outside = Outside::in_memory(&config.store, &config.session, &clock).unwrap();
+    let name = NodeName::parse("node").unwrap();
+    let outside = Outside::start(config, &name, &clock, runtime()).unwrap();
     let parts = Parts {
         workers,
         tls: None,
@@ -30,16 +32,16 @@ pub(crate) fn node(workers: usize, settings: &[&str]) -> Arc<Node> {
         memory_limit_bytes: Some(1 << 30),
         outside,
         clock,
-        runtime: runtime(),
+        runtime: runtime().handle().clone(),
         tracer: Tracer::default(),
     };
     Arc::new(Node::new(config, parts).unwrap())
 }
 
 /// One runtime for all tests of this process; none of them waits for what runs on it.
-fn runtime() -> Handle {
+fn runtime() -> &'static Runtime {
     static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
     });
-    RUNTIME.handle().clone()
+    &RUNTIME
 }
