@@ -1,7 +1,9 @@
 //! Reading what a subscription begins with: the head of its channel, and what it missed. And what a client asks to read.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use tidegate_cluster::answer::Reason;
 use tidegate_cluster::history::{Coverage, Entry, Order, Page, Read};
 use tidegate_protocol::channel::ChannelName;
 use tidegate_protocol::command::{HistoryOrder, StartFrom};
@@ -12,6 +14,13 @@ use tidegate_session::{Replayed, Subscribed};
 use super::publish::message_object;
 use super::{Broker, refusal};
 use crate::config::namespaces::Recover;
+
+/// How often a reading is tried again that came to nothing soon, after which pause each time. A connection that ended
+/// under it is back by then.
+const READS_AGAIN_MAX: usize = 3;
+const READ_AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// What took longer has waited for a server that does not answer.
+const READ_AGAIN_WITHIN: Duration = Duration::from_millis(500);
 
 /// What a subscription to a channel with history begins with.
 #[derive(Debug)]
@@ -80,10 +89,26 @@ impl Broker {
         }
         let read = |after: Option<Position>| {
             let read = after.map_or(Read::head(), |after| Read::after(after, most, bytes));
-            let answer = self.outside.history.read(&channel.borrowed(), read);
-            async { answer.await.map_err(refusal) }
+            self.read_page(&channel, read)
         };
         self.tails.read(&channel, after, read).await
+    }
+
+    /// Reads, and once more where the connection ended under the question: reading changes nothing.
+    async fn read_page(&self, channel: &ChannelName, read: Read) -> Result<Page, ErrorBody> {
+        let asked_at = Instant::now();
+        for _ in 0..READS_AGAIN_MAX {
+            match self.outside.history.read(&channel.borrowed(), read).await {
+                Ok(page) => return Ok(page),
+                Err(unavailable)
+                    if unavailable.reason == Reason::Full || asked_at.elapsed() > READ_AGAIN_WITHIN =>
+                {
+                    return Err(refusal(unavailable));
+                }
+                Err(_) => tokio::time::sleep(READ_AGAIN_AFTER).await,
+            }
+        }
+        self.outside.history.read(&channel.borrowed(), read).await.map_err(refusal)
     }
 
     async fn read_alone(
@@ -92,8 +117,8 @@ impl Broker {
         from: StartFrom,
         read: Read,
     ) -> Result<CaughtUp, ErrorBody> {
-        let answer = self.outside.history.read(&channel.borrowed(), read);
-        Ok(caught_up(channel.as_str(), from, read.order, answer.await.map_err(refusal)?))
+        let page = self.read_page(channel, read).await?;
+        Ok(caught_up(channel.as_str(), from, read.order, page))
     }
 
     /// Reads a part of a channel's history for whoever asks.

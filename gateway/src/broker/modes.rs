@@ -6,6 +6,7 @@
 //! | `store_slow` | everything, later | |
 //! | `bus_down` | publishing to channels with history, which other nodes read from it | publishing to channels without |
 //! | `bus_slow` | everything, later | |
+//! | `version_skew` | everything: nodes of neighbouring versions understand each other | what only the newer ones know |
 
 use std::sync::atomic::Ordering;
 
@@ -21,10 +22,12 @@ pub(crate) enum Mode {
     StoreSlow,
     BusDown,
     BusSlow,
+    VersionSkew,
 }
 
 impl Mode {
-    pub(crate) const ALL: [Self; 4] = [Self::StoreDown, Self::StoreSlow, Self::BusDown, Self::BusSlow];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::StoreDown, Self::StoreSlow, Self::BusDown, Self::BusSlow, Self::VersionSkew];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -32,12 +35,13 @@ impl Mode {
             Self::StoreSlow => "store_slow",
             Self::BusDown => "bus_down",
             Self::BusSlow => "bus_slow",
+            Self::VersionSkew => "version_skew",
         }
     }
 }
 
 impl Outside {
-    /// The modes that this node is in; none: everything is there.
+    /// The modes that its servers put this node in; none: they answer.
     pub(crate) fn modes(&self) -> Vec<Mode> {
         let store = match &self.store {
             Store::Memory(_) => State::Up,
@@ -59,14 +63,24 @@ impl Outside {
             (Mode::StoreDown | Mode::StoreSlow, Store::Redis(redis)) => redis.client.last_error(),
             (Mode::StoreDown | Mode::StoreSlow, Store::Memory(_)) => None,
             (Mode::BusDown | Mode::BusSlow, _) => self.nats.as_ref()?.last_fault(),
+            (Mode::VersionSkew, _) => Some("nodes of several versions serve together".to_owned()),
         }
     }
 }
 
 impl Broker {
+    /// The modes that this node is in; none: everything is as it should be.
+    pub(crate) fn modes(&self) -> Vec<Mode> {
+        let mut modes = self.outside.modes();
+        if self.has_skew.load(Ordering::Relaxed) {
+            modes.push(Mode::VersionSkew);
+        }
+        modes
+    }
+
     /// Logs what changed since `before`, and returns the modes of now.
     pub(super) fn note_modes(&self, before: &[Mode]) -> Vec<Mode> {
-        let now = self.outside.modes();
+        let now = self.modes();
         for &mode in now.iter().filter(|mode| !before.contains(mode)) {
             self.stats.modes_entered[mode as usize].fetch_add(1, Ordering::Relaxed);
             let fault = self.outside.last_fault(mode).unwrap_or_default();
@@ -76,5 +90,46 @@ impl Broker {
             tracing::info!(mode = mode.name(), "no longer degraded");
         }
         now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
+    use tidegate_cluster::directory::NodeRecord;
+    use tidegate_protocol::id::NodeName;
+    use tidegate_protocol::time::Millis;
+
+    use super::*;
+    use crate::node::testing::node;
+
+    #[test]
+    fn a_node_of_another_version_is_told_of_as_long_as_it_is_there() {
+        let node = node(1, &[]);
+        let broker = &node.broker;
+        let announce = |version: &str| {
+            let record = NodeRecord {
+                name: NodeName::parse("other").unwrap(),
+                phase: "serving".into(),
+                version: version.into(),
+                connections: 0,
+                capacity: 1,
+                load_permille: 0,
+                started_at: Millis::new(0),
+            };
+            let lease = broker.outside.places.announce(record, Duration::from_secs(60));
+            let _ = lease.now_or_never().unwrap().unwrap();
+            broker.compare_versions().now_or_never().unwrap();
+        };
+
+        announce(env!("CARGO_PKG_VERSION"));
+        assert_eq!(broker.modes(), []);
+        announce("0.0.1");
+        assert_eq!(broker.note_modes(&[]), [Mode::VersionSkew]);
+        assert_eq!(broker.stats.modes_entered[Mode::VersionSkew as usize].load(Ordering::Relaxed), 1);
+        announce(env!("CARGO_PKG_VERSION"));
+        assert_eq!(broker.note_modes(&[Mode::VersionSkew]), []);
     }
 }

@@ -18,7 +18,7 @@ use super::{Broker, Grants};
 use crate::worker::mail::{Close, Mail, Order};
 
 /// Sessions written at the same time.
-const UNDER_WAY_MAX: usize = 64;
+pub(super) const UNDER_WAY_MAX: usize = 64;
 /// Sessions paid for in one go, and how often that is done one after the other.
 const DEBTS_A_ROUND: usize = 1_000;
 const ROUNDS_MAX: usize = 20;

@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use futures_util::stream::{self, StreamExt};
+use tidegate_cluster::Fence;
 use tidegate_cluster::bus::{Loss, Receiver};
 use tidegate_cluster::directory::{Lease, NodeRecord};
 use tidegate_protocol::channel::{Channel, ChannelName};
+use tidegate_protocol::id::SessionId;
 use tidegate_protocol::node::PublicationKind;
 
 use super::Broker;
 use super::modes::Mode;
 use super::outside::Store;
-use super::standing::Wish;
+use super::standing::{UNDER_WAY_MAX, Wish};
 use crate::hub::directory::Realm;
 use crate::worker::mail::{Close, Order};
 
@@ -40,6 +43,7 @@ impl Broker {
             if is_due || self.lacks_lease.swap(false, Ordering::Relaxed) {
                 announced = Instant::now();
                 self.announce(capacity, connections()).await;
+                self.compare_versions().await;
                 self.lay_ghosts().await;
             }
             if renewed.elapsed() >= self.terms.session_lease() / RENEWALS_A_LEASE {
@@ -84,13 +88,22 @@ impl Broker {
         let present = self.outside.presence.touch(&self.node, self.terms.node_lease).await;
         if let Err(unavailable) = announced.and(present) {
             self.lacks_lease.store(true, Ordering::Relaxed);
-            tracing::warn!(%unavailable, "this node could not say that it is there");
+            tracing::debug!(%unavailable, "this node could not say that it is there");
         }
         let is_new = |lease| matches!(lease, Ok(Lease::New));
         let (places, presence) = (is_new(announced), is_new(present));
         if places || presence {
             self.ask_standing(Wish { part: 0, parts: 1, places, presence }).await;
+            // Where the lease was forgotten, they may be too.
+            self.renew_sessions().await;
         }
+    }
+
+    /// Looks whether all nodes are of this one's version.
+    pub(super) async fn compare_versions(&self) {
+        let Ok(nodes) = self.outside.places.nodes().await else { return };
+        let differs = nodes.iter().any(|node| &*node.version != env!("CARGO_PKG_VERSION"));
+        self.has_skew.store(differs, Ordering::Relaxed);
     }
 
     /// Ends this node's part: whatever is on its way arrives, if that takes no longer than `timeout`, and nobody is led here
@@ -108,20 +121,26 @@ impl Broker {
             let Ok(lost) = self.outside.sessions.touch(held, self.terms.session_lease()).await else {
                 continue;
             };
-            for session in lost {
-                let Some((_, fence)) = held.iter().find(|(held, _)| *held == session) else { continue };
-                match self.outside.sessions.get(session).await {
-                    Ok(Some(view)) if view.fence > *fence => {
-                        self.order(session, Order::Close(Close::taken_over(view.fence))).await;
-                    }
-                    // The store has forgotten it, and is told again.
-                    Ok(_) => {
-                        self.stats.sessions_forgotten.fetch_add(1, Ordering::Relaxed);
-                        self.owed.attached(session, &[]);
-                    }
-                    Err(_) => {}
-                }
+            let fence_of = |session| held.iter().find(|(held, _)| *held == session).map(|(_, fence)| *fence);
+            let lost = lost.into_iter().filter_map(|session| Some((session, fence_of(session)?)));
+            stream::iter(lost)
+                .for_each_concurrent(UNDER_WAY_MAX, |(session, fence)| self.look_for(session, fence))
+                .await;
+        }
+    }
+
+    /// What became of a session that the store says is not ours under this fence.
+    async fn look_for(&self, session: SessionId, fence: Fence) {
+        match self.outside.sessions.get(session).await {
+            Ok(Some(view)) if view.fence > fence => {
+                self.order(session, Order::Close(Close::taken_over(view.fence))).await;
             }
+            // The store has forgotten it, and is told again.
+            Ok(_) => {
+                self.stats.sessions_forgotten.fetch_add(1, Ordering::Relaxed);
+                self.owed.attached(session, &[]);
+            }
+            Err(_) => {}
         }
     }
 
