@@ -70,6 +70,8 @@ pub(crate) struct Broker {
     pub(crate) tails: Tails,
     /// The node has no lease, or was told so: it has to announce itself.
     pub(crate) lacks_lease: AtomicBool,
+    /// Nodes of other versions serve beside this one.
+    pub(crate) has_skew: AtomicBool,
     pub(crate) stats: BrokerStats,
     pub(crate) posts: SharedPosts,
 }

@@ -61,13 +61,7 @@ impl Probe for GatewayProbe {
     }
 
     fn notes(&self) -> Vec<String> {
-        self.node
-            .broker
-            .outside
-            .modes()
-            .into_iter()
-            .map(|mode| format!("degraded: {}", mode.name()))
-            .collect()
+        self.node.broker.modes().into_iter().map(|mode| format!("degraded: {}", mode.name())).collect()
     }
 
     fn info(&self) -> Value {
@@ -89,7 +83,7 @@ impl Probe for GatewayProbe {
                 "reason": self.node.gate.closed_by().map(|(reason, _)| reason.name()),
             },
             "channels": self.node.directory.len(),
-            "degraded": self.node.broker.outside.modes().into_iter().map(Mode::name).collect::<Vec<_>>(),
+            "degraded": self.node.broker.modes().into_iter().map(Mode::name).collect::<Vec<_>>(),
         })
     }
 

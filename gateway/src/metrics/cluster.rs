@@ -15,7 +15,7 @@ impl Page<'_, '_> {
     pub(super) fn cluster(&mut self) -> fmt::Result {
         let broker = &self.node.broker;
         let (outside, stats) = (&broker.outside, &broker.stats);
-        let modes = outside.modes();
+        let modes = broker.modes();
         self.gauges(
             "degraded",
             "1 for what this node does without while a server cannot be reached; it still serves",
