@@ -174,6 +174,12 @@ impl<T> Feed<T> {
             self.gap = head.offset > 0;
             return Repaired { lost_before: Some(self.head.next()), ready: Vec::new() };
         }
+        let is_ours = || tag.zip(self.tag_at(head.offset)).is_none_or(|(theirs, ours)| theirs == ours);
+        if head.offset <= self.head.offset && is_ours() {
+            // What was missing came while history was asked.
+            self.gap = !self.held.is_empty();
+            return Repaired { lost_before: None, ready: Vec::new() };
+        }
         let mut held = std::mem::take(&mut self.held);
         *self = Self::new(head, tag);
         self.held = held.split_off(&(head.offset + 1));
@@ -210,9 +216,13 @@ impl<T> Feed<T> {
 
     /// Whether the publication at an offset up to the head is the one that was delivered, as far as can be told.
     fn is_known(&self, offset: u64, tag: Option<Tag>) -> bool {
-        let Some(tag) = tag else { return true };
-        let behind_head = usize::try_from(self.head.offset - offset).unwrap_or(usize::MAX);
-        let at = self.tags.len().checked_sub(behind_head.saturating_add(1));
-        at.is_some_and(|at| self.tags[at] == tag)
+        tag.is_none_or(|tag| self.tag_at(offset) == Some(tag))
+    }
+
+    /// The tag of the publication at an offset up to the head, if it is remembered.
+    fn tag_at(&self, offset: u64) -> Option<Tag> {
+        let behind_head = usize::try_from(self.head.offset - offset).ok()?;
+        let at = self.tags.len().checked_sub(behind_head.checked_add(1)?)?;
+        self.tags.get(at).copied()
     }
 }

@@ -71,6 +71,18 @@ fn what_is_lost_is_skipped_and_what_was_held_behind_it_is_not() {
 }
 
 #[test]
+fn an_answer_that_was_overtaken_by_what_was_missing_takes_nothing_back() {
+    let mut feed = Feed::new(at(1), None);
+    assert_eq!(take_in(&mut feed, 4), None);
+    for offset in [2, 3] {
+        assert!(take_in(&mut feed, offset).is_some());
+    }
+    let repaired = feed.handle_past(lost_at(at(3)));
+    assert_eq!((repaired.lost_before, repaired.ready), (None, vec![]));
+    assert_eq!(take_in(&mut feed, 4), Some(vec![]), "it was delivered");
+}
+
+#[test]
 fn more_than_can_be_held_is_left_to_history() {
     let mut feed = Feed::new(at(0), None);
     for offset in 2..HELD_MAX as u64 + 12 {
