@@ -169,7 +169,8 @@ impl Broker {
         let Connection { worker, token, .. } = connection;
         if let Some((loser, winner)) = self.roster.seat(session, Seat { worker, token, fence }) {
             self.stats.sessions_taken_over.fetch_add(1, Ordering::Relaxed);
-            let order = Order::Close(Close::taken_over(winner));
+            // The order is for this connection alone, and a store that was set back may give a fence out twice.
+            let order = Order::Close(Close { below: None, ..Close::taken_over(winner) });
             self.post(loser.worker.into(), Mail::Order(loser.token, order)).await;
         }
         self.register(session, user, fence).await;
