@@ -5,6 +5,7 @@
 
 mod presence;
 mod receive;
+mod subscribe;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -78,6 +79,8 @@ enum Errand {
     ReadAgain,
     /// Whether the server still says something.
     Listen,
+    /// To a channel that the server could not subscribe it to.
+    Subscribe(usize),
     /// What the server did not take.
     SendAgain,
     /// The server asked for it, and answers are not waited for any longer.
@@ -239,11 +242,13 @@ impl Clients {
                 Errand::ComeBack => self.come_back(lane, now, out),
                 Errand::ReadAgain => out.resume_reading(lane),
                 Errand::Listen => self.listen(lane, now, out),
+                Errand::Subscribe(channel) => self.subscribe_again(lane, channel, out),
                 Errand::SendAgain if self.is_up(lane) => {
+                    self.sessions[lane].sends_again = false;
                     self.tally.sent_again += self.publishers[lane].send_refused_again(&mut self.press, out);
                 }
                 // It comes back first, and sends everything again.
-                Errand::SendAgain => {}
+                Errand::SendAgain => self.sessions[lane].sends_again = false,
                 Errand::Depart => self.depart(lane, now, out),
             }
         }

@@ -80,6 +80,11 @@ impl Feed {
         matches!(self.catch_up, CatchUp::Live | CatchUp::Denied { .. })
     }
 
+    /// Has no reply come yet, or none since the connection was lost?
+    pub(super) fn is_away(&self) -> bool {
+        matches!(self.catch_up, CatchUp::Unknown | CatchUp::Away { .. })
+    }
+
     /// The connection is gone: until the next reply nothing may come. What was promised for it and not there yet is no lie.
     pub(super) fn handle_away(&mut self) {
         self.catch_up = CatchUp::Away { head: 0 };

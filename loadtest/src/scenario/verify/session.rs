@@ -23,6 +23,8 @@ pub(super) struct Session {
     pub(super) returning_since: Option<Nanos>,
     /// When the connection was lost that it has to come back from.
     lost_at: Option<Nanos>,
+    /// Whether an errand sends again what was refused for now.
+    pub(super) sends_again: bool,
     /// When something last came.
     pub(super) heard_at: Nanos,
     /// Whether an errand looks at that.

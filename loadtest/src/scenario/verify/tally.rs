@@ -32,6 +32,8 @@ pub(super) struct Tally {
     pub(super) refused_connects: u64,
     /// Publishes that the server did not take yet, and that were sent again.
     pub(super) refused_for_now: u64,
+    /// Subscriptions asked for again that the server could not make for now.
+    pub(super) subscribed_again: u64,
     /// Times the server said, in a connection, that messages are lost.
     pub(super) gaps_told: u64,
     /// Sessions that went on.
@@ -134,6 +136,7 @@ impl Tally {
             silent_connections: 0,
             refused_connects: 0,
             refused_for_now: 0,
+            subscribed_again: 0,
             gaps_told: 0,
             resumed: 0,
             recovered: 0,
@@ -186,6 +189,7 @@ impl Tally {
             ("silent connections", self.silent_connections),
             ("refused connects", self.refused_connects),
             ("refused for now", self.refused_for_now),
+            ("subscribed again", self.subscribed_again),
             ("gaps told", self.gaps_told),
             ("peak retries a second", self.timeline.retries_peak()),
             ("lost", self.lost()),

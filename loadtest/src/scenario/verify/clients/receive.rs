@@ -69,9 +69,10 @@ impl Clients {
                 out.close(lane, Goodbye::Fin);
             }
             Event::Error { id, error } => self.handle_error(lane, id, &error, now, out),
-            Event::Unsubscribed(told) => self.tally.found(Wrong::Refused, 1, || {
-                format!("client {lane}: unsubscribed from {}, {}: {}", told.channel, told.code, told.message)
-            }),
+            Event::Reply { id, reply: Reply::Subscribe(state) } => {
+                self.handle_subscribed(lane, id, state, now);
+            }
+            Event::Unsubscribed(told) => self.handle_unsubscribed(lane, &told, now),
             Event::Gap(gap) => {
                 self.tally.gaps_told += 1;
                 if let Some((feed, _)) = self.feed(lane, &gap.channel) {
@@ -115,11 +116,16 @@ impl Clients {
         now: Nanos,
         out: &mut Commands,
     ) {
+        if self.handle_subscribe_refused(lane, id, error, now) {
+            return;
+        }
         let own = id.zip(self.publishers.get_mut(lane));
         if error.is_retryable() && own.is_some_and(|(id, own)| own.handle_refusal_for_now(id)) {
             self.tally.refused_for_now += 1;
-            let wait = retry_after(error).max(REFUSED) + self.random.duration(REFUSED_JITTER);
-            self.errands.push(Reverse((now + wait, lane, Errand::SendAgain)));
+            if !std::mem::replace(&mut self.sessions[lane].sends_again, true) {
+                let wait = retry_after(error).max(REFUSED) + self.random.duration(REFUSED_JITTER);
+                self.errands.push(Reverse((now + wait, lane, Errand::SendAgain)));
+            }
             return;
         }
         let known = id.zip(self.publishers.get_mut(lane)).and_then(|(id, own)| own.handle_refusal(id));
@@ -162,9 +168,9 @@ impl Clients {
         for feed in &mut self.subscribers[index].feeds {
             let channel = self.press.channels[feed.channel].as_str();
             let place = Place { subscriber: index, channel };
-            match connected.channels.iter().find(|(name, _)| name == channel) {
-                Some((_, state)) => feed.handle_state(*state, place, &mut self.tally),
-                None => self.tally.found(Wrong::Refused, 1, || format!("{place}: not subscribed by connect")),
+            // Of a channel that is missing, the server says why right behind the reply.
+            if let Some((_, state)) = connected.channels.iter().find(|(name, _)| name == channel) {
+                feed.handle_state(*state, place, &mut self.tally);
             }
         }
     }
@@ -235,7 +241,7 @@ impl Clients {
         }
     }
 
-    fn check_caught_up(&mut self, lane: Lane, now: Nanos) {
+    pub(super) fn check_caught_up(&mut self, lane: Lane, now: Nanos) {
         let Some(index) = lane.checked_sub(self.publishers.len()) else { return };
         let subscriber = &mut self.subscribers[index];
         if let Some(since) = subscriber.returning_since
@@ -247,7 +253,7 @@ impl Clients {
         }
     }
 
-    fn feed(&mut self, lane: Lane, channel: &str) -> Option<(&mut Feed, usize)> {
+    pub(super) fn feed(&mut self, lane: Lane, channel: &str) -> Option<(&mut Feed, usize)> {
         let index = lane.checked_sub(self.publishers.len())?;
         let channel = *self.by_name.get(channel)?;
         let feed = self.subscribers[index].feeds.iter_mut().find(|feed| feed.channel == channel)?;
