@@ -263,6 +263,11 @@ impl Parts {
         let connections = move || u32::try_from(counted.connections()).unwrap_or(u32::MAX);
         let capacity = u32::try_from(self.node.limits.connections).unwrap_or(u32::MAX);
         tokio::spawn(Arc::clone(&self.node.broker).run_upkeep(capacity, connections));
+        let (counted, name) = (Arc::clone(&self.node), self.node.broker.node.clone());
+        let lease = self.node.broker.terms.node_lease;
+        tokio::spawn(
+            Arc::clone(&self.node.broker.budget).run(name, lease, move || counted.open_connections()),
+        );
         if self.node.broker.outside.is_shared() {
             let (broker, ingress) = (&self.node.broker, self.node.broker.outside.ingress.clone());
             tokio::spawn(Arc::clone(broker).run_ingress(ingress));

@@ -31,6 +31,7 @@ use tidegate_protocol::id::{NodeName, SessionId};
 use tidegate_protocol::json::OwnedJson;
 use tidegate_protocol::time::Millis;
 
+use crate::admission::cluster::ClusterBudget;
 use crate::admission::permission::{Namespaces, Permissions};
 use crate::hub::directory::{Directory, Realm};
 use crate::spans::Spans;
@@ -60,6 +61,8 @@ pub(crate) struct Broker {
     pub(crate) namespaces: Namespaces,
     pub(crate) terms: Terms,
     pub(crate) outside: Outside,
+    /// What all nodes together take on.
+    pub(crate) budget: Arc<ClusterBudget>,
     pub(crate) spans: Spans,
     /// Channels with subscribers on this node.
     pub(crate) directory: Arc<Directory>,

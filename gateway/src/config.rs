@@ -33,7 +33,7 @@ use self::auth::Auth;
 use self::namespaces::Namespace;
 use self::overload::Overload;
 use self::session::Session;
-use self::shares::{AddressLimits, UserLimits};
+use self::shares::{AddressLimits, ClusterLimits, UserLimits};
 use self::store::{Bus, Store};
 use self::telemetry::Telemetry;
 use crate::http::raw_path::RawPath;
@@ -217,6 +217,8 @@ config_section! {
         /// What all connections of one address (IPv6: of one /64) may take of this node together. Clients of the raw dialect
         /// cannot be told to wait: above it they are closed. 0: no limit.
         pub address: AddressLimits = section();
+        /// What all nodes together take on. Without the store, each keeps to its share. 0: no limit.
+        pub cluster: ClusterLimits = section();
     }
 }
 

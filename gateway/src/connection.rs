@@ -10,12 +10,14 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use mio::{Interest, Registry, Token};
+use tidegate_service::trace::Span;
 use tidegate_wire::decode::{Decoder, State};
 use tidegate_wire::deflate::Deflate;
 use tidegate_wire::pool::{BufferPool, PoolBuffer};
 use tidegate_wire::request::RequestParser;
 
 use crate::admission::quota::Share;
+use crate::admission::upgrade::Leave;
 use crate::ending::{HandshakeOutcome, Stage};
 use crate::hub::Membership;
 use crate::metrics::stats::WorkerStats;
@@ -85,10 +87,31 @@ pub(crate) struct Handshake {
     pub(crate) refusal: Option<HandshakeOutcome>,
 }
 
-/// A request head, or PROXY header, that is not complete yet.
+/// A request head, or PROXY header, that is not complete yet, or not judged yet.
 pub(crate) struct PartialRequest {
+    /// Of a complete request, which waits for it.
+    pub(crate) leave: Leave,
+    /// Its span, which began when it was complete.
+    pub(crate) span: Span,
     pub(crate) parser: RequestParser,
     pub(crate) bytes: PoolBuffer,
+}
+
+impl PartialRequest {
+    /// A beginning that nobody has judged.
+    pub(crate) fn new(parser: RequestParser, bytes: PoolBuffer) -> Self {
+        Self { leave: Leave::Unasked, span: Span::none(), parser, bytes }
+    }
+
+    /// What came of having judged it before, with the span that goes on.
+    pub(crate) fn judged_so_far(&mut self) -> (Leave, Span) {
+        (self.leave, std::mem::take(&mut self.span))
+    }
+
+    /// It is complete, and is read and judged again when the cluster has answered.
+    pub(crate) fn await_leave(&mut self, span: Span) {
+        (self.leave, self.span, self.parser) = (Leave::Asked, span, RequestParser::new());
+    }
 }
 
 /// What an open connection's messages are for.

@@ -31,6 +31,8 @@ pub(crate) enum HandshakeOutcome {
     RateLimit,
     /// 503: the node is full.
     NodeLimit,
+    /// 503: all nodes together take no more clients.
+    ClusterLimit,
     /// 503: the node is overloaded, or its buffers are used up.
     Overloaded,
     /// 503: the node is draining.
@@ -39,7 +41,7 @@ pub(crate) enum HandshakeOutcome {
 
 impl HandshakeOutcome {
     /// Every outcome, in the order of their discriminants.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Accepted,
         Self::Http,
         Self::ClientGone,
@@ -53,6 +55,7 @@ impl HandshakeOutcome {
         Self::AddressLimit,
         Self::RateLimit,
         Self::NodeLimit,
+        Self::ClusterLimit,
         Self::Overloaded,
         Self::Draining,
     ];
@@ -73,6 +76,7 @@ impl HandshakeOutcome {
             Self::AddressLimit => "address_limit",
             Self::RateLimit => "rate_limit",
             Self::NodeLimit => "node_limit",
+            Self::ClusterLimit => "cluster_limit",
             Self::Overloaded => "overloaded",
             Self::Draining => "draining",
         }

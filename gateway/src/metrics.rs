@@ -51,6 +51,7 @@ impl Collector for NodeCollector {
         page.key_set()?;
         page.pressure()?;
         page.quotas()?;
+        page.cluster_limits()?;
         page.messages()?;
         page.sessions()?;
         page.deliveries()?;

@@ -25,6 +25,7 @@ use tidegate_wire::request::RequestLimits;
 use tokio::runtime::Handle;
 
 use crate::admission::clients::{Clients, ClientsError};
+use crate::admission::cluster::ClusterBudget;
 use crate::admission::origin::{AllowedOrigins, OriginPatternError};
 use crate::admission::overload::{Bounds, Gate};
 use crate::admission::permission::Namespaces;
@@ -131,6 +132,11 @@ impl Node {
         let spans = Spans::new(tracer, system(config.store.url.expose()), system(config.bus.url.expose()));
         let broker = Broker {
             node: NodeName::parse(&config.node.name)?,
+            budget: Arc::new(ClusterBudget::new(
+                &config.limits.cluster,
+                config.node.replicas,
+                Arc::clone(&outside.budget),
+            )),
             outside,
             spans: spans.clone(),
             clock,
@@ -214,6 +220,11 @@ impl Node {
     /// Connections of all workers in any state.
     pub(crate) fn connections(&self) -> u64 {
         self.stats.iter().map(|stats| stats.connections()).sum()
+    }
+
+    /// Connections of all workers that were answered with 101 and are not closing.
+    pub(crate) fn open_connections(&self) -> u64 {
+        self.stats.iter().map(|stats| stats.open_plain.get() + stats.open_tls.get()).sum()
     }
 
     /// Refuses new clients from now on.

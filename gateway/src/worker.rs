@@ -10,6 +10,7 @@ pub(crate) mod driver;
 pub(crate) mod frames;
 pub(crate) mod handshake;
 pub(crate) mod ingest;
+mod leave;
 pub(crate) mod mail;
 pub(crate) mod native;
 pub(crate) mod perform;
@@ -413,6 +414,7 @@ impl Worker {
                 Mail::Publication(entry, publication) => self.handle_publication(&entry, publication),
                 Mail::Head(entry, head) => self.handle_head(&entry, head),
                 Mail::Answer(token, answer) => self.handle_answer(token, *answer),
+                Mail::Leave(token, leave) => self.handle_leave(token, leave),
                 Mail::Order(token, order) => self.handle_order(token, order),
                 Mail::Repair(entry, past) => self.handle_repair(&entry, *past),
                 Mail::CloseToken { token, close, reply } => {

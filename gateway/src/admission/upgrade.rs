@@ -1,9 +1,10 @@
-//! Whether an upgrade request is answered with 101: limits, overload, Origin, path, compression, subprotocol, in this order.
+//! Whether an upgrade request is answered with 101: limits, overload, the cluster's limits, Origin, path, compression,
+//! subprotocol, in this order.
 //!
 //! Place in the data path: between the parsed request and the open connection. Pure but for the node's rate limit.
 
 use std::borrow::Cow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tidegate_wire::deflate::{self, Agreement};
 use tidegate_wire::handshake;
@@ -69,17 +70,39 @@ impl Refused {
     }
 }
 
-/// Judges a well-formed request. `door` is what was decided when the connection was accepted: it is told only now, since
+/// Whether a client of the raw dialect may be one of the cluster's, as far as that is known.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Leave {
+    /// Nobody was asked.
+    #[default]
+    Unasked,
+    /// The answer is on its way.
+    Asked,
+    Given,
+    Refused {
+        retry_after: Duration,
+    },
+}
+
+/// Judges a well-formed request. `leave` is what is known from having judged it before. `door` is what was decided when the connection was accepted: it is told only now, since
 /// an answer before the question would be lost to a reset.
 pub(crate) fn admit<'n>(
     node: &'n Node,
     request: &UpgradeRequest<'_>,
     door: Option<HandshakeOutcome>,
+    leave: Leave,
     now: Instant,
 ) -> Result<Admitted<'n>, Refused> {
     check_door(node, door)?;
-    check_pressure(node)?;
-    check_rate(node, now)?;
+    match leave {
+        Leave::Unasked => {
+            check_pressure(node)?;
+            check_rate(node, now)?;
+            check_cluster(node)?;
+        }
+        Leave::Asked | Leave::Given => {}
+        Leave::Refused { retry_after } => return Err(no_leave(retry_after)),
+    }
     if node.origins.check(request.origin()) == OriginVerdict::Refuse {
         let why = "this Origin is not allowed: add it to client.allowed_origins";
         return Err(Refused::new(HandshakeOutcome::Origin, 403, why));
@@ -168,6 +191,21 @@ fn check_rate(node: &Node, now: Instant) -> Result<(), Refused> {
     }
 }
 
+fn check_cluster(node: &Node) -> Result<(), Refused> {
+    match node.broker.budget.is_full(node.open_connections()) {
+        true => Err(no_leave(Duration::from_secs(RETRY_SOON_S.into()))),
+        false => Ok(()),
+    }
+}
+
+/// 503 for want of room in the cluster.
+pub(crate) fn no_leave(retry_after: Duration) -> Refused {
+    let why = "all nodes together take no more clients at the moment: try again later";
+    let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+    let seconds = u32::try_from(seconds.max(1)).unwrap_or(u32::MAX);
+    Refused::new(HandshakeOutcome::ClusterLimit, 503, why).retry_after(seconds)
+}
+
 #[cfg(test)]
 mod tests {
     use tidegate_wire::request::{Parsed, RequestParser};
@@ -190,7 +228,7 @@ mod tests {
         let Ok(Parsed::Upgrade { request, .. }) = parser.parse(&node.request_limits, head.as_bytes()) else {
             panic!("not an upgrade: {head}")
         };
-        let admitted = admit(node, &request, door, node.started)?;
+        let admitted = admit(node, &request, door, Leave::Unasked, node.started)?;
         Ok((admitted.target, admitted.subprotocol.unwrap_or_default().to_owned()))
     }
 
@@ -250,5 +288,15 @@ mod tests {
         assert!(judge(&node, "/echo", "", None).is_ok());
         assert!(judge(&node, "/echo", "", None).is_ok());
         assert_eq!(refusal(&node, "/echo", "", None), (503, "rate_limit", Some(1)));
+    }
+
+    #[test]
+    fn one_connection_more_than_the_cluster_takes_is_refused() {
+        let node = node(1, &["limits.cluster.connections=2"]);
+        for _ in 0..2 {
+            assert!(judge(&node, "/echo", "", None).is_ok());
+            node.stats[0].open_plain.add(1);
+        }
+        assert_eq!(refusal(&node, "/echo", "", None), (503, "cluster_limit", Some(5)));
     }
 }

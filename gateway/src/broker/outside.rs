@@ -12,9 +12,10 @@ use tidegate_cluster::memory::{
 };
 use tidegate_cluster::nats::{self, Credentials, NatsBus, NatsConfig, Prefix, Servers};
 use tidegate_cluster::redis::{
-    self, RedisClient, RedisDirectory, RedisHistory, RedisIdempotency, RedisPresence, RedisSessions,
+    self, RedisBudget, RedisClient, RedisDirectory, RedisHistory, RedisIdempotency, RedisPresence,
+    RedisSessions,
 };
-use tidegate_cluster::{Bus, Clock, Directory, History, Idempotency, Presence, SessionStore};
+use tidegate_cluster::{Budget, Bus, Clock, Directory, History, Idempotency, Presence, SessionStore};
 use tidegate_protocol::id::NodeName;
 use tokio::runtime::Runtime;
 
@@ -34,6 +35,7 @@ pub(crate) struct Outside {
     pub(crate) presence: Arc<dyn Presence>,
     pub(crate) sessions: Arc<dyn SessionStore>,
     pub(crate) places: Arc<dyn Directory>,
+    pub(crate) budget: Arc<dyn Budget>,
     /// `None`: this node is alone.
     pub(crate) bus: Option<Arc<dyn Bus>>,
     /// What holds all of these but the bus.
@@ -61,6 +63,7 @@ pub(crate) struct OnRedis {
     pub(crate) presence: Arc<RedisPresence>,
     pub(crate) directory: Arc<RedisDirectory>,
     pub(crate) idempotency: Arc<RedisIdempotency>,
+    pub(crate) budget: Arc<RedisBudget>,
 }
 
 /// A part that cannot be made.
@@ -139,6 +142,7 @@ impl Outside {
             presence: memory.presence.clone(),
             sessions: memory.sessions.clone(),
             places: memory.directory.clone(),
+            budget: memory.budget.clone(),
             bus: None,
             store: Store::Memory(Box::new(memory)),
             nats: None,
@@ -189,6 +193,7 @@ impl Outside {
                 clock.clone(),
             )),
             idempotency: Arc::new(RedisIdempotency::new(client.clone())),
+            budget: Arc::new(RedisBudget::new(client.clone(), redis::BudgetConfig::default(), clock.clone())),
             client,
         };
         Ok(Self {
@@ -197,6 +202,7 @@ impl Outside {
             presence: Arc::clone(&parts.presence) as _,
             sessions: Arc::clone(&parts.sessions) as _,
             places: Arc::clone(&parts.directory) as _,
+            budget: Arc::clone(&parts.budget) as _,
             bus: None,
             store: Store::Redis(Arc::new(parts)),
             nats: None,

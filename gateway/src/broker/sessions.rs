@@ -26,6 +26,7 @@ use tidegate_service::trace::TraceParent;
 use super::roster::Seat;
 use super::standing::Standing;
 use super::{Broker, Grants, refusal};
+use crate::admission::cluster::{Arrival, no_room};
 use crate::admission::permission::Permissions;
 use crate::worker::mail::{Close, Mail, Order};
 
@@ -79,12 +80,13 @@ impl Broker {
     ///
     /// # Errors
     ///
-    /// `unauthorized` for who is revoked, `unavailable`.
+    /// `unauthorized` for who is revoked, `limit` where all nodes together take no more, `unavailable`.
     pub(crate) async fn open(
         self: Arc<Self>,
         grants: Arc<Grants>,
         connection: Connection,
     ) -> Result<Opening, ErrorBody> {
+        Arc::clone(&self.budget).admit(Arrival::New).await.map_err(no_room)?;
         for _ in 0..ID_TRIES {
             let (session, secret) = (SessionId::from_bytes(random()?), ResumeSecret::from_bytes(random()?));
             let record = NewSession {
@@ -115,12 +117,13 @@ impl Broker {
     ///
     /// # Errors
     ///
-    /// `unauthorized` for who is revoked, `unavailable`.
+    /// `unauthorized` for who is revoked, `limit` where all nodes together take no more, `unavailable`.
     pub(crate) async fn resume(
         self: Arc<Self>,
         resume: command::Resume,
         connection: Connection,
     ) -> Result<Opening, ErrorBody> {
+        Arc::clone(&self.budget).admit(Arrival::Resume).await.map_err(no_room)?;
         let mut span = self.spans.resume(resume.session, connection.upgrade);
         if let Some(debt) = self.owed.settle(resume.session) {
             self.pay(resume.session, debt).await;

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use tidegate_service::config::Checks;
 
 use super::{Client, Config, Limits, Raw, RawMode};
-use super::{api, auth, namespaces, overload, store};
+use super::{api, auth, namespaces, overload, shares, store};
 use crate::admission::origin::AllowedOrigins;
 use crate::http::raw_path::RawPath;
 
@@ -23,6 +23,7 @@ pub(super) fn check(config: &Config, checks: &mut Checks<'_>) {
     store::check(&config.store, &config.bus, config.node.replicas, checks);
     check_client(&config.client, checks);
     check_limits(&config.limits, checks);
+    shares::check(&config.limits.cluster, checks);
     check_raw(&config.raw, checks);
     api::check(&config.api, checks);
     auth::check(&config.auth, checks);

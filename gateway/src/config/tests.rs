@@ -92,6 +92,16 @@ fn several_gateways_do_not_keep_everything_to_themselves() {
 }
 
 #[test]
+fn who_comes_back_is_not_held_up_more_than_who_is_new() {
+    let (new, resumes) = ("limits.cluster.handshakes_per_second=5", "limits.cluster.resumes_per_second=5");
+
+    assert!(load_with(&[new]).is_ok() && load_with(&[new, resumes]).is_ok());
+    let both = ["limits.cluster.handshakes_per_second", "limits.cluster.resumes_per_second"];
+    assert_fault(&[new, "limits.cluster.resumes_per_second=4"], &both);
+    assert_fault(&[resumes], &both);
+}
+
+#[test]
 fn a_pool_smaller_than_a_message_is_refused() {
     let settings = ["limits.message_bytes=64MiB", "limits.pool_bytes=32MiB"];
     assert_fault(&settings, &["limits.message_bytes", "limits.pool_bytes", "at least one message"]);

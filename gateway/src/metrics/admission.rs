@@ -14,6 +14,7 @@ use crate::admission::api_key::{ApiKeys, KeyStats};
 use crate::admission::hook::BreakerState;
 use crate::admission::overload::{Level, Newcomer, Reason};
 use crate::admission::quota::QuotaStats;
+use crate::broker::outside::Store;
 
 impl Page<'_, '_> {
     /// The overload gate.
@@ -76,6 +77,44 @@ impl Page<'_, '_> {
             None,
             "owner",
             &[("user", read(&users.stats().evicted)), ("address", read(&addresses.stats().evicted))],
+        )
+    }
+
+    /// Limits that all nodes share.
+    pub(super) fn cluster_limits(&mut self) -> fmt::Result {
+        let budget = &self.node.broker.budget;
+        let refused = budget.refused();
+        self.counters(
+            "cluster_limit_refusals",
+            "What was over `limits.cluster`",
+            None,
+            "what",
+            &[
+                ("handshake", read(&refused.new)),
+                ("resume", read(&refused.resumes)),
+                ("connection", read(&refused.connections)),
+            ],
+        )?;
+        let counted = budget.counted();
+        self.gauge(
+            "cluster_connections",
+            "Connections of all nodes when last counted; 0: `limits.cluster` has no limit",
+            None,
+            counted,
+        )?;
+        let (asked, by_share) = match &self.node.broker.outside.store {
+            Store::Memory(_) => (0, 0),
+            Store::Redis(redis) => {
+                let stats = redis.budget.stats();
+                (stats.asked_total, stats.by_share_total)
+            }
+        };
+        self.counters(
+            "cluster_budget_questions",
+            "Times the store was asked for a part of the budgets, and arrivals decided by this node's share without it",
+            None,
+            "kind",
+            &[("asked", asked), ("by_share", by_share)],
         )
     }
 

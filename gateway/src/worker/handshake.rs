@@ -6,11 +6,11 @@ use tidegate_service::trace::{Span, TraceParent};
 use tidegate_wire::decode::Decoder;
 use tidegate_wire::deflate::{self, Agreement, Deflate, Inflate};
 use tidegate_wire::handshake::{self, Refusal};
-use tidegate_wire::request::{Parsed, RequestParser};
+use tidegate_wire::request::{Parsed, RequestParser, UpgradeRequest};
 
-use super::Worker;
-use crate::admission::upgrade::{self, Admitted, Refused, Target};
-use crate::connection::{Endpoint, Farewell, PartialRequest, Phase};
+use super::{Worker, leave};
+use crate::admission::upgrade::{self, Admitted, Leave, Refused, Target};
+use crate::connection::{Connection, Endpoint, Farewell, PartialRequest, Phase};
 use crate::ending::{HandshakeOutcome, Stage};
 use crate::http::Handover;
 use crate::hub::Member;
@@ -18,6 +18,7 @@ use crate::hub::directory::Realm;
 use crate::native::NativeClient;
 use crate::net::proxy_protocol::{self, Progress, ProxyError};
 use crate::net::transport::Transport;
+use crate::node::Node;
 use crate::spans::{self, Arrival};
 
 /// A request that was answered with 101.
@@ -34,6 +35,8 @@ struct Accepted {
 /// What a request head turned out to be.
 enum Judged {
     Incomplete,
+    /// Complete, and kept until the cluster has answered.
+    Unanswered,
     Http,
     Accepted(Accepted),
     Refused(Refused),
@@ -99,7 +102,7 @@ impl Worker {
     fn start_tls(&mut self, slot: usize, received: usize) {
         let Some(tls) = self.node.tls.clone() else { return };
         let mut connection = self.connections.remove(slot);
-        let token = crate::connection::Connection::token(slot, connection.generation);
+        let token = Connection::token(slot, connection.generation);
         let transport = match connection.transport {
             Transport::Plain(socket) => Transport::with_tls(socket, &tls, &self.input[..received]),
             secured @ Transport::Tls(_) => Ok(secured),
@@ -121,14 +124,19 @@ impl Worker {
         }
     }
 
-    fn handle_request(&mut self, slot: usize, len: usize) {
+    pub(super) fn handle_request(&mut self, slot: usize, len: usize) {
         let Some((from_partial, len)) = self.gather(slot, len) else { return };
+        if self.waits_for_leave(slot, len) {
+            return;
+        }
         self.replies.clear();
-        let mut span = Span::none();
         let arrival = self.arrival(slot);
+        let token = Connection::token(slot, self.connections[slot].generation);
         let Phase::Handshaking(state) = &mut self.connections[slot].phase else { return };
         let mut fresh = RequestParser::new();
         let door = state.refusal;
+        let (known, mut span) =
+            state.partial.as_mut().map_or_else(Default::default, |kept| kept.judged_so_far());
         let (parser, bytes) = match &mut state.partial {
             Some(partial) if from_partial => (&mut partial.parser, &partial.bytes[..]),
             _ => (&mut fresh, &self.input[..len]),
@@ -137,16 +145,21 @@ impl Worker {
             Ok(Parsed::Incomplete) => Judged::Incomplete,
             Ok(Parsed::Http) => Judged::Http,
             Ok(Parsed::Upgrade { request, consumed }) => {
-                span = self.node.spans.upgrade(arrival.as_ref(), Some(&request));
-                match upgrade::admit(&self.node, &request, door, self.turn_began) {
+                if known == Leave::Unasked {
+                    span = self.node.spans.upgrade(arrival.as_ref(), Some(&request));
+                }
+                match upgrade::admit(&self.node, &request, door, known, self.turn_began) {
                     Ok(admitted) => {
-                        spans::accepted(&mut span, || self.node.route_pattern(admitted.route));
-                        let (subprotocol, agreement) = (admitted.subprotocol, admitted.agreement.as_ref());
-                        handshake::append_accept(&mut self.replies, request.key(), subprotocol, agreement);
-                        let Admitted { route, target, agreement, .. } = admitted;
-                        // It ends with the answer: a connection's life is no span.
-                        let span = std::mem::take(&mut span).context();
-                        Judged::Accepted(Accepted { route, target, agreement, span, consumed })
+                        match leave::ask(&self.node, &admitted.target, known, self.index, token) {
+                            Leave::Unasked | Leave::Asked => Judged::Unanswered,
+                            Leave::Refused { retry_after } => Judged::Refused(upgrade::no_leave(retry_after)),
+                            Leave::Given => {
+                                let span = std::mem::take(&mut span);
+                                let accepted =
+                                    accept(&self.node, &mut self.replies, &request, admitted, span);
+                                Judged::Accepted(Accepted { consumed, ..accepted })
+                            }
+                        }
                     }
                     Err(refused) => Judged::Refused(refused),
                 }
@@ -158,6 +171,10 @@ impl Worker {
         };
         match judged {
             Judged::Incomplete => self.keep_partial(slot, from_partial, len, fresh),
+            Judged::Unanswered => {
+                self.keep_partial(slot, from_partial, len, fresh);
+                self.await_leave(slot, span);
+            }
             Judged::Http => self.give_to_http(slot, from_partial, len),
             Judged::Refused(refused) => {
                 spans::refused(&mut span, refused.status, refused.outcome);
@@ -201,7 +218,7 @@ impl Worker {
         });
         let Some(bytes) = buffer else { return self.refuse_overloaded(slot) };
         if let Phase::Handshaking(state) = &mut self.connections[slot].phase {
-            state.partial = Some(Box::new(PartialRequest { parser, bytes }));
+            state.partial = Some(Box::new(PartialRequest::new(parser, bytes)));
         }
     }
 
@@ -287,7 +304,7 @@ impl Worker {
         }
     }
 
-    fn refuse_overloaded(&mut self, slot: usize) {
+    pub(super) fn refuse_overloaded(&mut self, slot: usize) {
         self.refuse(slot, &Refused::overloaded("this node is out of buffers: try again later"));
     }
 
@@ -318,6 +335,20 @@ impl Worker {
             self.finish_sending(slot);
         }
     }
+}
+
+/// Writes the answer 101. Its span ends with it: a connection's life is no span.
+fn accept(
+    node: &Node,
+    out: &mut Vec<u8>,
+    request: &UpgradeRequest<'_>,
+    admitted: Admitted<'_>,
+    mut span: Span,
+) -> Accepted {
+    spans::accepted(&mut span, || node.route_pattern(admitted.route));
+    handshake::append_accept(out, request.key(), admitted.subprotocol, admitted.agreement.as_ref());
+    let Admitted { route, target, agreement, .. } = admitted;
+    Accepted { route, target, agreement, span: span.context(), consumed: 0 }
 }
 
 fn append(out: &mut Vec<u8>, refused: &Refused) {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use mio::net::TcpStream;
@@ -39,6 +39,8 @@ pub(crate) enum Mail {
     Head(Arc<ChannelEntry>, Position),
     /// What a connection's session asked the outside for.
     Answer(Token, Box<Answer>),
+    /// Whether the cluster has room for a connection's client of the raw dialect, or when it may have.
+    Leave(Token, Result<(), Duration>),
     /// What a channel missed, as history has it.
     Repair(Arc<ChannelEntry>, Box<Result<CaughtUp, ErrorBody>>),
     /// What the outside wants of a connection's session.

@@ -5,6 +5,7 @@
 
 mod access;
 mod api;
+mod budget;
 mod degraded;
 mod delivery;
 mod presence;
