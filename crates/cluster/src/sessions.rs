@@ -16,7 +16,7 @@ use crate::fence::Fence;
 /// A record goes when its time to live has passed since the last write; its owner renews it with
 /// [`touch`](Self::touch) or any other write, so a node that dies leaves records that can be resumed and then go.
 pub trait SessionStore: Send + Sync {
-    /// Makes a session, owned under [`Fence::FIRST`].
+    /// Makes a session, owned under its fence.
     ///
     /// [`Reason::Full`](crate::answer::Reason::Full) where all sessions there may be are attached; a detached one makes
     /// room, the one closest to its end first.
@@ -66,6 +66,9 @@ pub struct NewSession {
     pub secret: ResumeSecret,
     /// The node that has its connection.
     pub node: NodeName,
+    /// Under which its connection owns it: [`Fence::FIRST`], but for a session that the store has forgotten and its owner
+    /// makes again. A lower one would let its next owner be taken for an earlier one.
+    pub fence: Fence,
     /// Whose it is.
     pub identity: Identity,
     /// How long the record stays without a write.

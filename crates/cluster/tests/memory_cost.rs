@@ -66,6 +66,7 @@ fn fill(sessions: &MemorySessions, directory: &MemoryDirectory, node: &NodeName,
         session,
         secret: ResumeSecret::from_bytes([7; 16]),
         node: node.clone(),
+        fence: Fence::FIRST,
         identity: Identity {
             user: Arc::clone(&user),
             claims: Arc::from(&br#"{"subscribe":["chat:*"],"publish":["chat:*"]}"#[..]),

@@ -262,6 +262,14 @@ impl Outside {
         matches!(self.store, Store::Redis(_))
     }
 
+    /// A number that grows whenever a connection to the store was made: what it was told before may be void then.
+    pub(crate) fn store_connects(&self) -> u64 {
+        match &self.store {
+            Store::Memory(_) => 0,
+            Store::Redis(redis) => *redis.client.connected().borrow(),
+        }
+    }
+
     /// Whether calls of the store have a prospect.
     pub(crate) fn is_store_reachable(&self) -> bool {
         match &self.store {

@@ -93,6 +93,7 @@ impl Broker {
                 session,
                 secret,
                 node: self.node.clone(),
+                fence: Fence::FIRST,
                 identity: identity(&grants),
                 ttl: self.terms.session_lease(),
             };

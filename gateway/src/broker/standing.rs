@@ -91,7 +91,7 @@ impl Broker {
     async fn restate_one(self: Arc<Self>, standing: Standing) {
         let Standing { session, fence, user, subscribed, unsubscribed, present, record } = standing;
         if let Some(record) = record
-            && !self.remake(session, record).await
+            && !self.remake(session, fence, record).await
         {
             return;
         }
@@ -107,8 +107,8 @@ impl Broker {
     }
 
     /// Makes the record of a session with a connection here, unless there is one. False: there is none.
-    async fn remake(&self, session: SessionId, record: Record) -> bool {
-        match self.make(session, &record).await {
+    async fn remake(&self, session: SessionId, fence: Fence, record: Record) -> bool {
+        match self.make(session, fence, &record).await {
             Ok(Created::Owned(_) | Created::Taken) => true,
             Ok(Created::Revoked) => {
                 let close = Close { cause: CloseCause::Revoked, below: None, code: None, reason: None };
@@ -124,11 +124,12 @@ impl Broker {
     }
 
     /// Makes a session's record.
-    pub(super) fn make(&self, session: SessionId, record: &Record) -> Answer<Created> {
+    pub(super) fn make(&self, session: SessionId, fence: Fence, record: &Record) -> Answer<Created> {
         self.outside.sessions.create(NewSession {
             session,
             secret: record.secret,
             node: self.node.clone(),
+            fence,
             identity: identity(&record.grants),
             ttl: self.terms.session_lease(),
         })
@@ -184,7 +185,7 @@ impl Broker {
         let (subscribed, unsubscribed) = (&standing.subscribed, &standing.unsubscribed);
         let mut written = self.write(session, fence, subscribed, unsubscribed, None).await?;
         if let (Written::Gone, Some(record)) = (written, &standing.record)
-            && self.make(session, record).await? != Created::Revoked
+            && self.make(session, fence, record).await? != Created::Revoked
         {
             written = self.write(session, fence, subscribed, unsubscribed, None).await?;
         }

@@ -37,6 +37,7 @@ impl Broker {
     pub(crate) async fn run_upkeep(self: Arc<Self>, capacity: u32, connections: impl Fn() -> u32 + Send) {
         let (mut announced, mut renewed) = (Instant::now(), Instant::now());
         let (mut degraded, mut part) = (Vec::new(), 0);
+        let mut stated_at = self.outside.store_connects();
         loop {
             tokio::time::sleep(EVERY).await;
             let is_due = announced.elapsed() >= self.terms.node_lease / RENEWALS_A_LEASE;
@@ -45,6 +46,11 @@ impl Broker {
                 self.announce(capacity, connections()).await;
                 self.compare_versions().await;
                 self.lay_ghosts().await;
+                let connects = self.outside.store_connects();
+                if std::mem::replace(&mut stated_at, connects) != connects {
+                    // It may be another server, or one that was set back, and know the lease all the same.
+                    self.state_all(true, true).await;
+                }
             }
             if renewed.elapsed() >= self.terms.session_lease() / RENEWALS_A_LEASE {
                 renewed = Instant::now();
@@ -93,10 +99,14 @@ impl Broker {
         let is_new = |lease| matches!(lease, Ok(Lease::New));
         let (places, presence) = (is_new(announced), is_new(present));
         if places || presence {
-            self.ask_standing(Wish { part: 0, parts: 1, places, presence }).await;
-            // Where the lease was forgotten, they may be too.
-            self.renew_sessions().await;
+            self.state_all(places, presence).await;
         }
+    }
+
+    /// Tells the store anew what this node holds, where it may have forgotten it.
+    async fn state_all(&self, places: bool, presence: bool) {
+        self.ask_standing(Wish { part: 0, parts: 1, places, presence }).await;
+        self.renew_sessions().await;
     }
 
     /// Looks whether all nodes are of this one's version.

@@ -23,7 +23,9 @@ impl Worker {
         let mut standings = Vec::new();
         for (slot, connection) in &mut self.connections {
             let Phase::Open(Endpoint::Native(client)) = &mut connection.phase else { continue };
-            if slot % wish.parts != wish.part || !client.session.is_ready() {
+            // One that is connecting has told of itself, in part.
+            let is_meant = client.session.is_ready() || wish.places || wish.presence;
+            if slot % wish.parts != wish.part || !is_meant {
                 continue;
             }
             let positions = positions(client, &self.hub);

@@ -22,6 +22,7 @@ use super::{Harness, LONG, PAST_SOON, SOON, get, node, session};
 /// Checks every rule, each on a fresh store.
 pub async fn check(harness: &impl Harness<dyn SessionStore>) {
     a_session_is_made_once(harness).await;
+    a_session_that_is_made_again_keeps_the_fence_of_its_owner(harness).await;
     a_resume_gives_back_what_was_saved_under_a_higher_fence(harness).await;
     a_resume_of_a_live_session_names_the_owner_it_was_taken_from(harness).await;
     a_wrong_secret_is_answered_as_an_unknown_session_and_changes_nothing(harness).await;
@@ -45,6 +46,17 @@ async fn a_session_is_made_once(harness: &impl Harness<dyn SessionStore>) {
     let view = get(store.get(session(1))).await.expect("it was made");
     assert_eq!((&*view.user, view.node, view.fence), ("ann", node("n1"), Fence::FIRST));
     assert_eq!(get(store.create(new(2, "ann", "n1"))).await, Created::Owned(Fence::FIRST));
+}
+
+async fn a_session_that_is_made_again_keeps_the_fence_of_its_owner(harness: &impl Harness<dyn SessionStore>) {
+    let store = harness.fresh().await;
+    let third = Fence::FIRST.next().next();
+
+    let again = NewSession { fence: third, ..new(1, "ann", "n1") };
+    assert_eq!(get(store.create(again)).await, Created::Owned(third));
+    let Resumed::Owned(next) = get(store.resume(resume_of(1, "n2"))).await else { panic!("it is there") };
+    assert_eq!(next.fence, third.next());
+    assert_eq!(get(store.detach(session(1), third, LONG)).await, Written::Fenced);
 }
 
 async fn a_resume_gives_back_what_was_saved_under_a_higher_fence(harness: &impl Harness<dyn SessionStore>) {
@@ -233,6 +245,7 @@ fn new(number: u8, user: &str, node_name: &str) -> NewSession {
         session: session(number),
         secret: ResumeSecret::from_bytes([number; 16]),
         node: node(node_name),
+        fence: Fence::FIRST,
         identity: Identity {
             user: user.into(),
             claims: Arc::default(),

@@ -3,6 +3,7 @@ use std::time::Duration;
 use tidegate_protocol::id::ResumeSecret;
 
 use crate::History;
+use crate::fence::Fence;
 use crate::history::{Append, Read, Retention};
 use crate::idempotency::{Idempotency, IdempotencyKey, Scope, Use};
 use crate::presence::Presence;
@@ -21,7 +22,8 @@ fn a_sweep_gives_back_what_has_ended_in_every_store() {
     let identity =
         Identity { user: "ann".into(), claims: Arc::default(), token_id: None, token_expires_at: None };
     let secret = ResumeSecret::from_bytes([1; 16]);
-    let new = NewSession { session: session(1), secret, node: node("n1"), identity, ttl };
+    let new =
+        NewSession { session: session(1), secret, node: node("n1"), fence: Fence::FIRST, identity, ttl };
     assert!(matches!(got(memory.sessions.create(new)), Created::Owned(_)));
     let append = Append {
         channel: &channel("a"),

@@ -235,7 +235,14 @@ async fn resume(store: &RedisSessions, number: u16, node: &str) -> Fence {
 
 fn new(number: u16, on: &str) -> NewSession {
     let identity = Identity { user: "ann".into(), claims: [].into(), token_id: None, token_expires_at: None };
-    NewSession { session: id(number), secret: secret(number), node: node(on), identity, ttl: LONG }
+    NewSession {
+        session: id(number),
+        secret: secret(number),
+        node: node(on),
+        fence: Fence::FIRST,
+        identity,
+        ttl: LONG,
+    }
 }
 
 fn resume_of(number: u16, on: &str) -> Resume {

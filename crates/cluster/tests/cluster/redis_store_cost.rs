@@ -154,8 +154,14 @@ async fn create(sessions: &RedisSessions, number: u32) {
         token_id: Some(format!("0b51bc7a-0000-4000-8000-{number:012}").into()),
         token_expires_at: Some(Millis::new(1_900_000_000_000)),
     };
-    let session =
-        NewSession { session: id(number), secret: secret(number), node: node(), identity, ttl: TTL };
+    let session = NewSession {
+        session: id(number),
+        secret: secret(number),
+        node: node(),
+        fence: Fence::FIRST,
+        identity,
+        ttl: TTL,
+    };
     assert_eq!(sessions.create(session).await, Ok(Created::Owned(Fence::FIRST)));
 }
 

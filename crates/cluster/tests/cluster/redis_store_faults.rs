@@ -148,7 +148,14 @@ fn secret() -> ResumeSecret {
 
 fn new() -> NewSession {
     let identity = Identity { user: "ann".into(), claims: [].into(), token_id: None, token_expires_at: None };
-    NewSession { session: session(), secret: secret(), node: node(), identity, ttl: LONG }
+    NewSession {
+        session: session(),
+        secret: secret(),
+        node: node(),
+        fence: Fence::FIRST,
+        identity,
+        ttl: LONG,
+    }
 }
 
 fn resume() -> Resume {

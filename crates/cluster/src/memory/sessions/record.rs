@@ -39,7 +39,7 @@ impl Record {
             token_expires_at: token_expires_at.unwrap_or(Millis::MAX),
             created_at: now,
             node: session.node,
-            fence: Fence::FIRST,
+            fence: session.fence,
             ends_at: now + session.ttl,
             subscriptions: Box::default(),
             attachment: Attachment::Attached,

@@ -69,10 +69,11 @@ impl Table {
             self.stats.refused_total += 1;
             return None;
         }
+        let fence = session.fence;
         let record = Record::new(session, now);
         self.users.insert(record.user(), id);
         self.records.insert(id, Box::new(record));
-        Some(Created::Owned(Fence::FIRST))
+        Some(Created::Owned(fence))
     }
 
     pub(super) fn resume(&mut self, resume: Resume, now: Millis) -> Resumed {

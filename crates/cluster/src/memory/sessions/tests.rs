@@ -179,6 +179,7 @@ fn new(number: u16) -> NewSession {
         session: session(number),
         secret: ResumeSecret::from_bytes([7; 16]),
         node: node("n1"),
+        fence: Fence::FIRST,
         identity: Identity {
             user: "ann".into(),
             claims: Arc::default(),

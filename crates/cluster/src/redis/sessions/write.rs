@@ -29,7 +29,8 @@ impl Shared {
             .text(node.as_str())
             .text(&*identity.user)
             .number(ttl_ms(session.ttl))
-            .number(entry_ms(session.ttl) / 2);
+            .number(entry_ms(session.ttl) / 2)
+            .text(session.fence.to_string());
         let args = pieces(identity).iter().fold(args, |args, piece| args.bytes(piece));
         let keys = vec![self.record_key(*id), self.session_revocation_key(*id)];
 
@@ -46,7 +47,7 @@ impl Shared {
             return Ok(Created::Revoked);
         }
         match made {
-            MADE => Ok(Created::Owned(Fence::FIRST)),
+            MADE => Ok(Created::Owned(session.fence)),
             TAKEN => Ok(Created::Taken),
             _ => Err(faulty()),
         }
