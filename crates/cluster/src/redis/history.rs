@@ -133,6 +133,7 @@ impl History for RedisHistory {
         let inner = Arc::clone(&self.inner);
         let channel = ChannelName::from(append.channel);
         let tag = Tag::new(random().max(1));
+        let known = inner.known.get(&channel);
         let window = append.key.map_or(0, |key| whole_ms(key.window).max(1));
         let mut keys = inner.keys(&channel).to_vec();
         // The length keeps one publisher's key from looking like another's.
@@ -147,7 +148,7 @@ impl History for RedisHistory {
             }
         }
         let args = inner
-            .opening(&channel)
+            .opening(known)
             .text(tag_text(tag))
             .number(append.retention.entries_max.min(inner.config.entries_max).into())
             .number(whole_ms(append.retention.ttl))
@@ -163,9 +164,11 @@ impl History for RedisHistory {
             }
             inner.totals.appended.add(1);
             inner.totals.evicted.add(answer.evicted);
-            inner.note(&channel, Seen { position: answer.position, tag });
-            let link = Some(Link { tag, previous: answer.previous });
-            Some(Appended { position: answer.position, link, duplicate: false })
+            let link = Link { tag, previous: answer.previous };
+            inner.note(&channel, Seen { position: answer.position, tag }, known);
+            // Appends that are under way together are compared with the same one: they tell of each other.
+            inner.known.note_link(&channel, answer.position, link);
+            Some(Appended { position: answer.position, link: Some(link), duplicate: false })
         })
     }
 
@@ -175,8 +178,9 @@ impl History for RedisHistory {
         let entries_max = u32::try_from(read.entries_max).unwrap_or(u32::MAX);
         let (epoch, offset) =
             read.after.map_or((String::new(), 0), |after| (after.epoch.to_string(), after.offset));
+        let known = inner.known.get(&channel);
         let args = inner
-            .opening(&channel)
+            .opening(known)
             .text(epoch)
             .number(offset)
             .number((read.order == Order::NewestFirst).into())
@@ -188,7 +192,7 @@ impl History for RedisHistory {
             if page.coverage == Coverage::Lost {
                 inner.totals.lost.add(1);
             }
-            inner.note(&channel, Seen { position: page.head, tag: page.head_tag? });
+            inner.note(&channel, Seen { position: page.head, tag: page.head_tag? }, known);
             Some(page)
         })
     }
@@ -220,22 +224,13 @@ impl Inner {
     }
 
     /// What every step begins with: what this node has seen, digits for a new epoch, and how long an idle stream lives.
-    fn opening(&self, channel: &ChannelName) -> Args {
-        self.seen(Args::new(), channel).text(epoch_digits()).number(whole_ms(self.config.idle_max))
-    }
-
-    fn seen(&self, args: Args, channel: &ChannelName) -> Args {
-        match self.known.get(channel) {
-            Some(Seen { position, tag }) => {
-                args.text(position.epoch.to_string()).number(position.offset).text(tag_text(tag))
-            }
-            None => args.text("").number(0).text(""),
-        }
+    fn opening(&self, known: Option<Seen>) -> Args {
+        seen(Args::new(), known).text(epoch_digits()).number(whole_ms(self.config.idle_max))
     }
 
     /// Remembers what the server said of a stream, and tells if that has started again.
-    fn note(&self, channel: &ChannelName, seen: Seen) {
-        let before = self.known.note(channel, seen);
+    fn note(&self, channel: &ChannelName, seen: Seen, compared: Option<Seen>) {
+        let before = self.known.note(channel, seen, compared);
         let started_again = before.is_some_and(|before| before.position.epoch != seen.position.epoch);
         // An answer that was overtaken by one under a later epoch tells nothing new.
         if started_again && before.is_some_and(|before| before.is_before(seen)) {
@@ -248,6 +243,16 @@ impl Inner {
 impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RedisHistory").field("client", &self.client).finish_non_exhaustive()
+    }
+}
+
+/// What a node has seen of a stream, for the server to compare with.
+fn seen(args: Args, known: Option<Seen>) -> Args {
+    match known {
+        Some(Seen { position, tag }) => {
+            args.text(position.epoch.to_string()).number(position.offset).text(tag_text(tag))
+        }
+        None => args.text("").number(0).text(""),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::answer::Answer;
 use crate::redis::script::{Args, Script};
 use crate::redis::stats::Operation;
 
-use super::{Inner, answers, epoch_digits};
+use super::{Inner, answers, epoch_digits, seen};
 
 impl Inner {
     /// In as few steps as the slots allow, all under way together.
@@ -49,13 +49,14 @@ impl Inner {
     ) -> Answer<Vec<(usize, Option<Position>)>> {
         let keys = batch.iter().flat_map(|(_, channel)| self.keys(channel)).collect();
         let opening = Args::new().text(epoch_digits()).number(whole_ms(self.config.idle_max));
-        let args = batch.iter().fold(opening, |args, (_, channel)| self.seen(args, channel));
+        let known: Vec<_> = batch.iter().map(|(_, channel)| self.known.get(channel)).collect();
+        let args = known.iter().fold(opening, |args, known| seen(args, *known));
         let inner = Arc::clone(self);
         self.client.call(&HEADS, keys, args, move |answer| {
             let heads = answers::heads(answer).filter(|heads| heads.len() == batch.len())?;
-            let noted = batch.into_iter().zip(heads).map(|((at, channel), seen)| {
+            let noted = batch.into_iter().zip(heads).zip(known).map(|(((at, channel), seen), known)| {
                 if let Some(seen) = seen {
-                    inner.note(&channel, seen);
+                    inner.note(&channel, seen, known);
                 }
                 (at, seen.map(|seen| seen.position))
             });

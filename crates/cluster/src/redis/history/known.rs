@@ -61,15 +61,17 @@ impl Known {
         self.shards.lock(channel.as_str()).get_mut(channel.as_str(), used).copied()
     }
 
-    /// Remembers something unless something later is known; what was known before.
+    /// Remembers what the server said, unless something later is known; what was known before.
     ///
-    /// Two publications under the same offset are a fork: the first one seen stays, and the server is compared with it.
-    pub(super) fn note(&self, channel: &ChannelName, seen: Seen) -> Option<Seen> {
+    /// Two publications under the same offset are a fork: the first one seen stays, and the server is compared with it. So
+    /// does one that the server was not `compared` with, since it became known while the question was under way.
+    pub(super) fn note(&self, channel: &ChannelName, seen: Seen, compared: Option<Seen>) -> Option<Seen> {
         let used = self.uses.take();
         let mut shard = self.shards.lock(channel.as_str());
         if let Some(known) = shard.get_mut(channel.as_str(), used) {
             let before = *known;
-            if before.is_before(seen) {
+            let hides_nothing = compared == Some(before) || before.position.epoch != seen.position.epoch;
+            if hides_nothing && before.is_before(seen) {
                 *known = seen;
             }
             return Some(before);
@@ -85,15 +87,16 @@ impl Known {
         None
     }
 
-    /// Remembers a publication that came by another way, unless it follows on another one than what is known: then the
-    /// server is still compared with that. So it is where some are missing in between.
+    /// Remembers a publication that the server was not asked about, unless it follows on another one than what is known:
+    /// then the server is still compared with that. So it is where some are missing in between.
     pub(super) fn note_link(&self, channel: &ChannelName, position: Position, link: Link) {
         let follows = |known: Seen| {
             let next = known.position.next();
             position.epoch != next.epoch || position == next && link.previous == known.tag
         };
-        if self.get(channel).is_none_or(follows) {
-            self.note(channel, Seen { position, tag: link.tag });
+        let known = self.get(channel);
+        if known.is_none_or(follows) {
+            self.note(channel, Seen { position, tag: link.tag }, known);
         }
     }
 

@@ -14,10 +14,23 @@ fn the_latest_stays_whatever_the_order_it_is_told_in() {
         (seen(4, 9, 90), seen(5, 4, 40)),
         (seen(6, 0, 0), seen(6, 0, 0)),
     ] {
-        known.note(&channel, told);
+        known.note(&channel, told, known.get(&channel));
         assert_eq!(known.get(&channel), Some(expected), "after {told:?}");
     }
     assert_eq!(known.len(), 1);
+}
+
+#[test]
+fn an_answer_hides_nothing_that_became_known_while_it_was_under_way() {
+    let (known, channel) = (Known::new(100), channel(1));
+    known.note(&channel, seen(5, 1, 10), None);
+    let asked_with = known.get(&channel);
+    known.note(&channel, seen(5, 2, 20), asked_with);
+
+    known.note(&channel, seen(5, 3, 31), asked_with);
+    assert_eq!(known.get(&channel), Some(seen(5, 2, 20)), "the server may have another second one");
+    known.note(&channel, seen(6, 0, 0), asked_with);
+    assert_eq!(known.get(&channel), Some(seen(6, 0, 0)), "whoever knew the fifth epoch is told");
 }
 
 #[test]
@@ -42,7 +55,7 @@ fn one_more_than_there_is_room_for_drops_the_one_used_longest_ago() {
     // Enough of them that every shard gets more than its two.
     let channels: Vec<_> = (0..1000).map(channel).collect();
     for channel in &channels {
-        known.note(channel, seen(1, 1, 1));
+        known.note(channel, seen(1, 1, 1), None);
     }
 
     assert_eq!(known.len(), 64);
@@ -56,12 +69,12 @@ fn one_more_than_there_is_room_for_drops_the_one_used_longest_ago() {
 fn a_bound_is_met_exactly_in_each_shard() {
     let known = Known::new(32);
     let first = channel(0);
-    known.note(&first, seen(1, 1, 1));
-    known.note(&first, seen(1, 2, 2));
+    known.note(&first, seen(1, 1, 1), None);
+    known.note(&first, seen(1, 2, 2), None);
     assert_eq!((known.len(), known.evicted_total()), (1, 0), "the same channel takes no more room");
 
     let nothing = Known::new(0);
-    nothing.note(&first, seen(1, 1, 1));
+    nothing.note(&first, seen(1, 1, 1), None);
     assert_eq!((nothing.len(), nothing.get(&first)), (0, None));
 }
 
