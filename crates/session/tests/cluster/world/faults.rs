@@ -50,7 +50,7 @@ impl World {
             .iter_mut()
             .filter(|(_, wire)| wire.node == node && wire.life == life)
             .map(|(number, wire)| {
-                wire.is_cut = is_silent;
+                wire.is_cut |= is_silent;
                 *number
             })
             .collect();
