@@ -35,7 +35,7 @@ use crate::admission::cluster::ClusterBudget;
 use crate::admission::permission::{Namespaces, Permissions};
 use crate::hub::directory::{Directory, Realm};
 use crate::spans::Spans;
-use crate::worker::mail::{Mail, Order, Publication, SharedPosts};
+use crate::worker::mail::{Close, Mail, Order, Publication, SharedPosts};
 pub(crate) use catch_up::CaughtUp;
 use outside::Outside;
 use owed::Owed;
@@ -161,6 +161,12 @@ impl Broker {
     /// Tells a session's connection on this node something. False: it has none here.
     pub(crate) async fn order(&self, session: SessionId, order: Order) -> bool {
         let Some(seat) = self.roster.find(session) else { return false };
+        // A connection whose session was opened a moment ago does not know its own fence yet.
+        if let Order::Close(Close { below: Some(below), .. }) = &order
+            && seat.fence >= *below
+        {
+            return false;
+        }
         self.post(seat.worker.into(), Mail::Order(seat.token, order)).await
     }
 

@@ -112,6 +112,7 @@ impl Broker {
                     self.order_here(&target, || Order::Unsubscribe(channel.clone())).await;
                 }
                 Ok(NodeMessage::TakenOver { session, fence }) => {
+                    tracing::debug!(%session, newer = fence, "another node has taken a session over");
                     self.order(session, Order::Close(Close::taken_over(Fence::new(fence)))).await;
                 }
                 Ok(NodeMessage::Disconnect(disconnect)) => self.receive_disconnect(&disconnect).await,

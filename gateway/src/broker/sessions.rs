@@ -172,6 +172,7 @@ impl Broker {
     async fn take_seat(&self, session: SessionId, user: &Arc<str>, fence: Fence, connection: Connection) {
         let Connection { worker, token, .. } = connection;
         if let Some((loser, winner)) = self.roster.seat(session, Seat { worker, token, fence }) {
+            tracing::debug!(%session, lost = %loser.fence, %winner, "a session has a newer connection here");
             self.stats.sessions_taken_over.fetch_add(1, Ordering::Relaxed);
             // The order is for this connection alone, and a store that was set back may give a fence out twice.
             let order = Order::Close(Close { below: None, ..Close::taken_over(winner) });
@@ -193,6 +194,7 @@ impl Broker {
         match written {
             Ok(Written::Saved) => {}
             Ok(Written::Fenced) => {
+                tracing::debug!(%session, %fence, "a session is another owner's");
                 self.order(session, Order::Close(Close::taken_over(fence.next()))).await;
             }
             // The store has forgotten it, and is told again.

@@ -143,6 +143,7 @@ impl Broker {
     async fn look_for(&self, session: SessionId, fence: Fence) {
         match self.outside.sessions.get(session).await {
             Ok(Some(view)) if view.fence > fence => {
+                tracing::debug!(%session, %fence, newer = %view.fence, node = %view.node, "a session was taken over");
                 self.order(session, Order::Close(Close::taken_over(view.fence))).await;
             }
             // The store has forgotten it, and is told again.
