@@ -36,7 +36,7 @@ impl Stream {
         self.gate.acquire().await.unwrap().forget();
         let first = after.map_or(self.head, |after| after.offset) + 1;
         let coverage = match first {
-            first if first < self.oldest => Coverage::Lost,
+            first if first < self.oldest || first > self.head + 1 => Coverage::Lost,
             first if (self.head + 1 - first) as usize > self.entries_max => Coverage::More,
             _ => Coverage::Complete,
         };
