@@ -4,10 +4,14 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use mio::{Events, Poll};
+use tidegate_cluster::Fence;
+use tidegate_protocol::id::SessionId;
 use tidegate_wire::frame::{self, OpCode};
 
 use super::driver::Driver;
+use super::mail::{Close, Order};
 use super::*;
+use crate::broker::roster::Seat;
 use crate::net::listener::{SocketBuffers, bind};
 use crate::node::testing;
 
@@ -338,4 +342,16 @@ fn the_more_of_the_pool_is_in_use_the_less_one_outbox_may_hold() {
     assert_eq!(worker.outbox_bytes_max(), 128 << 10);
     let _held = worker.pool.try_take(512 << 10).unwrap();
     assert!(worker.outbox_bytes_max() <= 64 << 10);
+}
+
+#[test]
+fn an_order_for_an_older_connection_spares_the_one_in_its_seat() {
+    let rig = Rig::new(1, &[]);
+    let (broker, session) = (&rig.node.broker, SessionId::from_bytes([7; 16]));
+    let seat = Seat { worker: 0, token: Token(1), fence: Fence::new(2) };
+    assert_eq!(broker.roster.seat(session, seat), None);
+    for (below, reaches) in [(1, false), (2, false), (3, true)] {
+        let close = Order::Close(Close::taken_over(Fence::new(below)));
+        assert_eq!(rig.node.runtime.block_on(broker.order(session, close)), reaches, "{below}");
+    }
 }
