@@ -65,6 +65,7 @@ pub(crate) struct Connection {
     pub(crate) session: Session,
     pub(crate) client: usize,
     pub(crate) hold: Hold,
+    secret: Option<ResumeSecret>,
     held: BTreeMap<usize, Place>,
     out: Objects,
 }
@@ -106,7 +107,7 @@ pub(crate) enum Call {
     Append { channel: usize, number: u64, known: Option<Seen> },
     Read { channel: usize, from: StartFrom, known: Option<Seen> },
     Heads(Vec<(usize, Option<Seen>)>),
-    Create { session: SessionId, secret: ResumeSecret, owner: u64 },
+    Create { session: SessionId, secret: ResumeSecret, by: Hold },
     Resume { session: SessionId, secret: ResumeSecret, owner: u64 },
     Write { session: SessionId, by: Hold, write: Write },
     Hold(SessionId),
@@ -204,7 +205,8 @@ impl Node {
     pub(crate) fn accept(&mut self, connection: u64, client: usize) {
         let session = Session::new(Millis::new(self.now), &self.policy);
         let hold = Hold { fence: 0, owner: 0 };
-        let open = Connection { session, client, hold, held: BTreeMap::new(), out: Objects::new() };
+        let (held, out) = (BTreeMap::new(), Objects::new());
+        let open = Connection { session, client, hold, secret: None, held, out };
         self.connections.insert(connection, open);
     }
 

@@ -6,7 +6,7 @@ use tidegate_protocol::position::Position;
 use tidegate_session::{Ask, Delivery, Effect, Identity};
 
 use super::{Act, Call, Node, Place, Purpose};
-use crate::store::sessions::Write;
+use crate::store::sessions::{Hold, Write};
 use crate::{CHANNELS, channel_of, name_of};
 
 impl Node {
@@ -22,7 +22,7 @@ impl Node {
                 let unique = self.last_question + 1;
                 let (session, secret, owner) = (SessionId::from_bytes(bytes(unique)), secret(unique), unique);
                 let purpose = Purpose::Open { connection, session, secret, owner };
-                self.ask(purpose, Call::Create { session, secret, owner });
+                self.ask(purpose, Call::Create { session, secret, by: Hold { fence: 1, owner } });
             }
             Effect::Resume { resume } => {
                 let owner = self.last_question + 1;

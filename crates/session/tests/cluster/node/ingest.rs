@@ -30,8 +30,7 @@ impl Node {
         // Nobody has caught up yet: whoever does so reads what came before from history.
         let before = Position { offset: position.offset.saturating_sub(1), ..position };
         let feed = hub.feed.get_or_insert_with(|| Feed::new(before, None));
-        let link = publication.link.filter(|_| self.mutation != Mutation::LinksIgnored);
-        match feed.handle_publication(position, link, publication) {
+        match feed.handle_publication(position, publication.link, publication) {
             Intake::Deliver(ready) => ready.into_iter().for_each(|publication| self.pass_on(publication)),
             Intake::Duplicate => {}
             Intake::Held => self.note_gap(channel),

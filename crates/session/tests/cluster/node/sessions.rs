@@ -72,7 +72,7 @@ impl Node {
         let by = Hold { fence: 1, owner };
         let opened = match is_created {
             true => {
-                self.take_seat(connection, session, by);
+                self.take_seat(connection, (session, secret), by);
                 Ok(Opened::New { session, resume: secret, node: self.name() })
             }
             false => Err(unavailable()),
@@ -99,7 +99,7 @@ impl Node {
                 if let Some(node) = taken_from.filter(|node| *node != self.index) {
                     self.acts.push(Act::TellTakenOver { node, session, fence });
                 }
-                self.take_seat(connection, session, by);
+                self.take_seat(connection, (session, secret), by);
                 let Some(open) = self.connections.get(&connection) else {
                     return self.detach_with(session, by, Vec::new());
                 };
@@ -118,9 +118,9 @@ impl Node {
     }
 
     /// Notes a session's connection, unless a newer one has been noted; the older of two is closed.
-    fn take_seat(&mut self, connection: u64, session: SessionId, by: Hold) {
+    fn take_seat(&mut self, connection: u64, (session, secret): (SessionId, ResumeSecret), by: Hold) {
         if let Some(open) = self.connections.get_mut(&connection) {
-            open.hold = by;
+            (open.hold, open.secret) = (by, Some(secret));
         }
         match self.roster.get(&session).copied() {
             Some(seated) if seated != connection => {
@@ -139,15 +139,29 @@ impl Node {
     }
 
     pub(super) fn handle_written(&mut self, session: SessionId, by: Hold, written: Written) {
-        if written == Written::Fenced {
-            self.close_below(session, by.fence + 1);
+        match written {
+            Written::Saved => {}
+            Written::Fenced => self.close_below(session, by.fence + 1),
+            Written::Gone => self.make_again(session, by),
         }
     }
 
     pub(super) fn handle_renewed(&mut self, session: SessionId, by: Hold, written: Written) {
-        if written != Written::Saved {
-            self.ask(Purpose::Look { session, by }, Call::Hold(session));
+        match written {
+            Written::Saved => {}
+            Written::Fenced => self.ask(Purpose::Look { session, by }, Call::Hold(session)),
+            Written::Gone => self.make_again(session, by),
         }
+    }
+
+    /// The store has forgotten a session that has a connection here, and is told again.
+    fn make_again(&mut self, session: SessionId, by: Hold) {
+        let Some(&connection) = self.roster.get(&session) else { return };
+        let secret = self.connections.get(&connection).and_then(|open| open.secret);
+        let Some(secret) = secret else { return };
+        self.ask(Purpose::Nothing, Call::Create { session, secret, by });
+        let write = Write::Save { subscribed: self.positions(connection), unsubscribed: Vec::new() };
+        self.write(session, by, write, false);
     }
 
     /// The connection ends: its subscriptions leave the hub, its session waits for the client to come back, or ends too.

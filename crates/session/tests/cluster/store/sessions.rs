@@ -61,18 +61,19 @@ pub(crate) enum Written {
 pub(crate) const LIFE_MS: u64 = 6_000;
 
 impl Sessions {
+    /// Makes a record, unless there is one.
     pub(crate) fn create(
         &mut self,
         session: SessionId,
         secret: ResumeSecret,
-        owner: u64,
+        hold: Hold,
         node: usize,
         now: u64,
     ) {
-        let hold = Hold { fence: 1, owner };
-        let ends_at = now + LIFE_MS;
-        let record = Record { secret, hold, node, is_attached: true, ends_at, held: BTreeMap::new() };
-        self.records.insert(session, record);
+        let (ends_at, held) = (now + LIFE_MS, BTreeMap::new());
+        if self.live(session, now).is_none() {
+            self.records.insert(session, Record { secret, hold, node, is_attached: true, ends_at, held });
+        }
     }
 
     /// Takes a session over under the next fence; `None`: there is none.

@@ -83,8 +83,8 @@ impl World {
             }
             Call::Read { channel, from, known } => Answer::Page(self.store.read(channel, from, known, terms)),
             Call::Heads(asked) => Answer::Heads(self.store.heads(&asked, terms)),
-            Call::Create { session, secret, owner } => {
-                self.store.sessions.create(session, secret, owner, node, self.now);
+            Call::Create { session, secret, by } => {
+                self.store.sessions.create(session, secret, by, node, self.now);
                 Answer::Created
             }
             Call::Resume { session, secret, owner } => {
