@@ -2,7 +2,7 @@
 //!
 //! | Mode | What goes on | What does not |
 //! |---|---|---|
-//! | `store_down` | live messages of channels without history; sessions that are there | publishing to channels with history, resuming |
+//! | `store_down` | live messages of channels without history; sessions that are there, and new ones, written when it is back | publishing to channels with history, resuming |
 //! | `store_slow` | everything, later | |
 //! | `bus_down` | publishing to channels with history, which other nodes read from it | publishing to channels without |
 //! | `bus_slow` | everything, later | |
