@@ -53,9 +53,11 @@ async fn appends_under_way_together_share_round_trips() {
 
     // They do not wait for each other's answers: the server finds them together when it goes on.
     server.freeze();
+    let sent_before = client.stats().sent_bytes_total;
     let appends = join_all((0..100).map(|_| append(&history, "chat:a", 1, None)));
     let thaw = async {
-        while client.stats().in_flight < 100 {
+        let sent = || client.stats().sent_bytes_total - sent_before + 100 * FRAMING_BYTES;
+        while client.stats().in_flight < 100 || unread_bytes(server.port()) < sent() {
             tokio::task::yield_now().await;
         }
         server.thaw();
@@ -65,6 +67,21 @@ async fn appends_under_way_together_share_round_trips() {
     // It reads 16 KiB at a time; those of probes and of this question come on top.
     let round_trips = reads() - before;
     assert!(round_trips < 50, "{round_trips} for 100 appends");
+}
+
+/// Bytes of a call beside keys and arguments, at least: `EVALSHA`, the script's hash, and the lengths of all.
+const FRAMING_BYTES: u64 = 100;
+
+/// What lies in the sockets of a server's port, and that nobody has read yet.
+fn unread_bytes(port: u16) -> u64 {
+    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let unread = |line: &str| {
+        let mut fields = line.split_ascii_whitespace().skip(1);
+        let local = fields.next()?.rsplit_once(':')?.1.to_owned();
+        let (_, unread) = fields.nth(2)?.split_once(':')?;
+        (u16::from_str_radix(&local, 16) == Ok(port)).then(|| u64::from_str_radix(unread, 16).unwrap())
+    };
+    sockets.lines().skip(1).filter_map(unread).sum()
 }
 
 #[tokio::test]
