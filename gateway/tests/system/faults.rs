@@ -175,7 +175,7 @@ fn while_the_store_is_down_new_clients_are_served_and_can_come_back_to_their_ses
 
 #[test]
 fn a_node_that_stood_still_past_its_lease_delivers_nothing_to_clients_that_went_elsewhere() {
-    let cluster = Cluster::start();
+    let cluster = Cluster::start_with(&[("node.lease", "3s")]);
     let (mut left_behind, session) = subscriber(&cluster.nodes[0]);
     let mut writer = connect(&cluster.nodes[1]);
 
@@ -208,8 +208,8 @@ fn what_the_bus_does_not_take_is_refused_before_it_is_kept() {
     assert_eq!(history["messages"], json!([]), "{history}");
 }
 
-/// Longer than the 15 s for which a node counts as there.
-const PAST_THE_LEASE: Duration = Duration::from_millis(15_500);
+/// Longer than the lease that the nodes of its test have.
+const PAST_THE_LEASE: Duration = Duration::from_millis(3_500);
 
 #[track_caller]
 fn subscriber(node: &Gateway) -> (NativeClient, Value) {

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::hub::{Flaw, Keeps, serve_hub};
 use crate::program::{Outcome, run, run_on};
 
-const STEADY: &str = "verify --publishers 2 --subscribers 6 --channels 4 --subscriptions 2 --rate 400 --duration 500ms --settle 200ms";
+const STEADY: &str = "verify --publishers 2 --subscribers 6 --channels 4 --subscriptions 2 --rate 400 --count 200 --settle 200ms";
 /// One publisher, because the order between publishers is nobody's promise.
 const FEW: &str = "verify --publishers 1 --subscribers 4 --channels 4 --subscriptions 2 --rate 400 --count 60 --settle 200ms";
 const CUTS: &str = "--drop-every 10ms --away 60ms --seed 7";
