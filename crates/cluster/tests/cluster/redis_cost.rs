@@ -74,12 +74,13 @@ const FRAMING_BYTES: u64 = 100;
 
 /// What lies in the sockets of a server's port, and that nobody has read yet.
 fn unread_bytes(port: u16) -> u64 {
-    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let sockets = std::fs::read_to_string("/proc/net/tcp").expect("the kernel lists its sockets");
     let unread = |line: &str| {
         let mut fields = line.split_ascii_whitespace().skip(1);
         let local = fields.next()?.rsplit_once(':')?.1.to_owned();
         let (_, unread) = fields.nth(2)?.split_once(':')?;
-        (u16::from_str_radix(&local, 16) == Ok(port)).then(|| u64::from_str_radix(unread, 16).unwrap())
+        let unread = u64::from_str_radix(unread, 16).ok()?;
+        (u16::from_str_radix(&local, 16) == Ok(port)).then_some(unread)
     };
     sockets.lines().skip(1).filter_map(unread).sum()
 }
