@@ -16,8 +16,8 @@
 //! - nothing is written under a fence that is not the session's, and nothing is sent on a connection that lost its session;
 //! - so long after the last fault, everything is as if there had been none.
 //!
-//! A seed decides everything. One that fails is printed; `TIDEGATE_SEED=17 cargo test -p tidegate-session --test cluster`
-//! runs it alone, and prints what happened. `TIDEGATE_SEEDS=10000` runs so many.
+//! A seed decides everything. One that fails is printed; `SIMULATION_SEED=17 cargo test -p tidegate-session --test cluster`
+//! runs it alone, and prints what happened. `SIMULATION_SEEDS=10000` runs so many.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -84,7 +84,7 @@ const BROKEN: [Mutation; 7] = [
 
 #[test]
 fn nothing_is_lost_doubled_or_reordered_untold_whatever_fails() {
-    if let Some(seed) = number_of_the_environment("TIDEGATE_SEED") {
+    if let Some(seed) = number_of_the_environment("SIMULATION_SEED") {
         let mut world = World::new(seed, Mutation::None).telling();
         let result = world.run();
         for line in world.told() {
@@ -97,13 +97,13 @@ fn nothing_is_lost_doubled_or_reordered_untold_whatever_fails() {
 
     for seed in FOUND {
         let result = World::new(seed, Mutation::None).run();
-        assert!(result.is_ok(), "TIDEGATE_SEED={seed} replays it: {result:?}");
+        assert!(result.is_ok(), "SIMULATION_SEED={seed} replays it: {result:?}");
     }
-    let seeds = number_of_the_environment("TIDEGATE_SEEDS").unwrap_or(SEEDS);
+    let seeds = number_of_the_environment("SIMULATION_SEEDS").unwrap_or(SEEDS);
     let (total, failed) = run_all(seeds, Mutation::None);
     println!("{seeds} seeds: {total:?}");
     let list: Vec<_> = failed.iter().map(|(seed, violation)| format!("{seed}: {violation}")).collect();
-    assert!(list.is_empty(), "TIDEGATE_SEED=… replays one of {}:\n{}", list.len(), list.join("\n"));
+    assert!(list.is_empty(), "SIMULATION_SEED=… replays one of {}:\n{}", list.len(), list.join("\n"));
     // What did not happen was not tested.
     if seeds >= SEEDS {
         total.assert_everything_happened();

@@ -8,7 +8,7 @@
 //! - every command with an `id` gets one reply, and no message comes before the reply that asked for it;
 //! - a connection that the session ends has one `closing`, which is the last object, and one close.
 //!
-//! A seed decides everything. One that fails is printed; `TIDEGATE_SEED=17 cargo test -p tidegate-session --test model`
+//! A seed decides everything. One that fails is printed; `SIMULATION_SEED=17 cargo test -p tidegate-session --test model`
 //! runs it alone, and prints what happened.
 
 mod client;
@@ -40,7 +40,7 @@ fn no_message_is_lost_duplicated_or_reordered_whatever_happens() {
     for seed in 0..SEEDS {
         match World::new(seed, Mutation::None).run() {
             Ok(summary) => total.add(&summary),
-            Err(violation) => panic!("TIDEGATE_SEED={seed} replays it: {violation}"),
+            Err(violation) => panic!("SIMULATION_SEED={seed} replays it: {violation}"),
         }
     }
     println!("{SEEDS} seeds: {total:?}");
@@ -66,6 +66,6 @@ fn a_seed_replays_the_same_run() {
 }
 
 fn seed_of_the_environment() -> Option<u64> {
-    let seed = std::env::var("TIDEGATE_SEED").ok()?;
-    Some(seed.parse().expect("TIDEGATE_SEED is a whole number"))
+    let seed = std::env::var("SIMULATION_SEED").ok()?;
+    Some(seed.parse().expect("SIMULATION_SEED is a whole number"))
 }
