@@ -23,6 +23,7 @@ pub(crate) mod timers;
 pub(crate) mod wheel;
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -313,7 +314,14 @@ impl Worker {
         if connection.stash.is_some() {
             return self.handle_stash(slot);
         }
-        let read = match connection.transport.try_read(&mut self.input) {
+        let read = connection.transport.try_read(&mut self.input);
+        self.handle_read(slot, read)
+    }
+
+    /// Handles what a read into the input buffer came to.
+    fn handle_read(&mut self, slot: usize, read: io::Result<usize>) -> More {
+        let connection = &mut self.connections[slot];
+        let read = match read {
             Ok(0) => {
                 self.handle_end_of_stream(slot);
                 return More::No;

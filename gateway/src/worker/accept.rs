@@ -7,8 +7,8 @@ use mio::Interest;
 use mio::net::TcpStream;
 use tidegate_wire::decode::{Decoder, State};
 
-use super::Worker;
 use super::mail::Mail;
+use super::{More, Worker};
 use crate::admission::quota::Share;
 use crate::connection::outbox::Outbox;
 use crate::connection::{Connection, Handshake, Phase, Reading};
@@ -148,7 +148,11 @@ impl Worker {
             self.take_address_permit(slot);
         }
         let token = Connection::token(slot, generation);
+        let is_congested = self.is_congested();
         let transport = &mut self.connections[slot].transport;
+        // Where many come at once their requests are mostly here, too: what is read before the socket is registered costs no
+        // event. TLS is left to events, since its first flight takes long to answer.
+        let early = (!transport.is_tls() && !is_congested).then(|| transport.try_read(&mut self.input));
         if let Err(error) = self.registry.register(transport, token, Interest::READABLE) {
             tracing::warn!(worker = self.index, %peer, %error, "socket could not be registered");
             self.stats.accept_errors.add(1);
@@ -156,6 +160,11 @@ impl Worker {
             return;
         }
         self.schedule(slot, self.now + self.handshake_ticks());
+        if let Some(read) = early
+            && self.handle_read(slot, read) == More::Perhaps
+        {
+            self.ready.push(token);
+        }
     }
 
     /// Counts the connection under its client's address; over the limit its request will be refused.
