@@ -13,12 +13,10 @@ mod cursor;
 mod document;
 mod fields;
 mod guard;
-mod page;
 mod problem;
 #[expect(unused_qualifications, reason = "utoipa names types by their whole path")]
 mod reads;
 mod request;
-mod server;
 mod services;
 mod stats;
 #[cfg(test)]
@@ -43,12 +41,12 @@ pub(crate) use answers::{
     ChannelInfo, HistoryMessage, Member, NodeInfo, Published, Reached, SessionInfo, Subscription,
 };
 pub(crate) use call::Call;
-pub(crate) use server::ApiServer;
 pub(crate) use services::{
     Answer, ChannelsQuery, Disconnect, History, HistoryQuery, Page, Presence, PresenceQuery, Publish, Send,
     Services, SessionsQuery, Subject, SubscriptionChange,
 };
 pub(crate) use stats::{ApiStats, Outcome};
+pub(crate) use tidegate_service::http::ApiServer;
 
 /// Bounds on what requests can make the node hold or wait for.
 #[derive(Clone, Copy, Debug)]
@@ -124,7 +122,7 @@ pub(crate) fn router(parts: ApiParts) -> Router {
     let shared = Arc::new(Shared { services, keys, limits, stats, slots, body_bytes });
     let (calls, description) = calls().split_for_parts();
     let (json, page): (Arc<str>, Arc<str>) =
-        (document::to_json(&description).into(), page::render(&description).into());
+        (document::to_json(&description).into(), document::to_page(&description).into());
     calls
         .route("/openapi.json", get(async move || served_json(&json)))
         .route("/docs", get(async move || served_page(&page)))

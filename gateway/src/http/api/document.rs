@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use tidegate_service::http::DocsPage;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, Header, HeaderBuilder, InfoBuilder, LicenseBuilder, ObjectBuilder,
@@ -9,6 +10,7 @@ use utoipa::openapi::{
 };
 use utoipa::{IntoResponses, PartialSchema, ToSchema};
 
+use super::call::Call;
 use super::problem::{Fault, PROBLEM_JSON, Problem};
 
 const DESCRIPTION: &str = "\
@@ -55,6 +57,19 @@ pub(super) fn to_json(document: &OpenApi) -> String {
         serde_json::to_string_pretty(document).expect("a description is made of strings and numbers");
     json.push('\n');
     json
+}
+
+/// The description as the page that is served at `/docs`.
+pub(super) fn to_page(document: &OpenApi) -> String {
+    let description = serde_json::to_value(document).expect("a description is made of strings and numbers");
+    let paths: Vec<_> = Call::ALL.into_iter().filter_map(|call| call.row().path).collect();
+    DocsPage {
+        description: &description,
+        paths: &paths,
+        without_right: "each command's right",
+        problem: &Problem::name(),
+    }
+    .render()
 }
 
 impl IntoResponses for CommandProblems {

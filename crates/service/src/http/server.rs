@@ -1,4 +1,4 @@
-//! The API port's listener: connections are kept for further requests, and everything about one is bounded.
+//! An API port's listener: connections are kept for further requests, and everything about one is bounded.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -9,7 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
@@ -43,14 +47,14 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// A bound API port that does not answer yet.
 #[derive(Debug)]
-pub(crate) struct ApiServer {
+pub struct ApiServer {
     listener: TcpListener,
     address: SocketAddr,
 }
 
 impl ApiServer {
     /// Binds the port; 0 takes a free one.
-    pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
@@ -58,13 +62,13 @@ impl ApiServer {
     }
 
     /// The address that was bound.
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until `stop` resolves, then answers what has begun and returns, after 5 s at the latest. Needs a tokio
-    /// runtime with network and time.
-    pub(crate) async fn run(self, router: Router, stop: impl Future<Output = ()>) -> io::Result<()> {
+    /// Serves until `stop` resolves, then answers what has begun and returns, after 5 s at the latest. Handlers find the
+    /// caller's address as [`ConnectInfo`]. Needs a tokio runtime with network and time.
+    pub async fn run(self, router: Router, stop: impl Future<Output = ()>) -> io::Result<()> {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
         let (stopping, stopped) = watch::channel(());
         let mut connections = JoinSet::new();
@@ -92,10 +96,10 @@ async fn accept(
         while connections.try_join_next().is_some() {}
         let permit = Arc::clone(&free).acquire_owned().await.expect("the semaphore is never closed");
         match listener.accept().await {
-            Ok((socket, _)) => {
+            Ok((socket, peer)) => {
                 let (router, stopped) = (router.clone(), stopped.clone());
                 connections.spawn(async move {
-                    serve_connection(socket, router, stopped).await;
+                    serve_connection(socket, peer, router, stopped).await;
                     drop(permit);
                 });
             }
@@ -107,10 +111,20 @@ async fn accept(
     }
 }
 
-async fn serve_connection(mut socket: TcpStream, router: Router, mut stopped: watch::Receiver<()>) {
+async fn serve_connection(
+    mut socket: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    mut stopped: watch::Receiver<()>,
+) {
     // Both are improvements only: a socket that refuses them is already gone.
     let _ = socket.set_nodelay(true);
     let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(WRITE_TIMEOUT));
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        router.call(request)
+    });
     // Lent, not given: the socket is needed once more after hyper has ended our direction.
     let mut connection = pin!(
         http1::Builder::new()
@@ -118,7 +132,7 @@ async fn serve_connection(mut socket: TcpStream, router: Router, mut stopped: wa
             .header_read_timeout(HEAD_TIMEOUT)
             .max_headers(HEADERS_MAX)
             .max_buf_size(HEAD_BYTES_MAX)
-            .serve_connection(TokioIo::new(&mut socket), TowerToHyperService::new(router))
+            .serve_connection(TokioIo::new(&mut socket), service)
     );
     let served = tokio::select! {
         served = connection.as_mut() => served,

@@ -1,25 +1,23 @@
-//! `GET /docs`: the description as a page, written on the server so that it needs no script and nothing from elsewhere.
+//! `GET /docs`: an OpenAPI description as a page, written on the server so that it needs no script and nothing from
+//! elsewhere.
 
 use std::fmt::Write;
 
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
-use utoipa::openapi::OpenApi;
-
-use super::call::Call;
-use super::problem::Problem;
 
 const STYLE: &str = include_str!("page.css");
 
-/// The whole page.
-pub(super) fn render(description: &OpenApi) -> String {
-    let description =
-        serde_json::to_value(description).expect("a description is made of strings and numbers");
-    Renderer { description: &description }.page()
-}
-
-struct Renderer<'d> {
-    description: &'d Value,
+/// What a page is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct DocsPage<'d> {
+    /// An OpenAPI 3.1 description. Bodies and answers in it are named types or have their schema in place.
+    pub description: &'d Value,
+    /// The paths in the order that readers should meet them; others are not shown.
+    pub paths: &'d [&'d str],
+    /// What stands beside a call whose security names no right.
+    pub without_right: &'d str,
+    /// The name of the type of all refusals, which is shown even where no other type holds one.
+    pub problem: &'d str,
 }
 
 /// A call with what the page needs to find it.
@@ -30,8 +28,9 @@ struct Operation<'d> {
     body: &'d Value,
 }
 
-impl<'d> Renderer<'d> {
-    fn page(&self) -> String {
+impl<'d> DocsPage<'d> {
+    /// The whole page.
+    pub fn render(&self) -> String {
         let info = &self.description["info"];
         let (title, version) = (escape(text(&info["title"])), escape(text(&info["version"])));
         let mut sections = String::new();
@@ -59,10 +58,10 @@ impl<'d> Renderer<'d> {
         )
     }
 
-    /// The calls under their tags, both in the order of the table of calls.
+    /// The calls under their tags, both in the order of `paths`.
     fn by_tag(&self) -> Vec<(&'d str, Vec<Operation<'d>>)> {
         let mut tags: Vec<(&str, Vec<Operation<'_>>)> = Vec::new();
-        for path in Call::ALL.into_iter().filter_map(|call| call.row().path) {
+        for &path in self.paths {
             for (method, body) in entries(&self.description["paths"][path]) {
                 let operation = Operation { method, path, id: text(&body["operationId"]), body };
                 let tag = text(&body["tags"][0]);
@@ -78,7 +77,7 @@ impl<'d> Renderer<'d> {
     fn operation(&self, out: &mut String, operation: &Operation<'_>) {
         let Operation { method, path, id, body, .. } = operation;
         let rights: Vec<_> = array(&body["security"][0]["key"]).iter().map(text).collect();
-        let right = if rights.is_empty() { "each command's right".to_owned() } else { rights.join(", ") };
+        let right = if rights.is_empty() { self.without_right.to_owned() } else { rights.join(", ") };
         push(
             out,
             format_args!(
@@ -98,8 +97,14 @@ impl<'d> Renderer<'d> {
             self.schema(out, request);
         }
         let answer = &body["responses"]["200"];
+        let schema = &answer["content"]["application/json"]["schema"];
         out.push_str("<h4>Answer</h4>");
-        self.schema(out, &answer["content"]["application/json"]["schema"]);
+        // What is no JSON, such as a stream of events, has no schema.
+        if schema.is_null() {
+            out.push_str(&paragraphs(text(&answer["description"])));
+        } else {
+            self.schema(out, schema);
+        }
         out.push_str("</section>");
     }
 
@@ -224,7 +229,7 @@ impl<'d> Renderer<'d> {
         let schemas = &self.description["components"]["schemas"];
         let parts: Vec<_> = entries(schemas).flat_map(|(_, schema)| parts(schema)).collect();
         for (name, schema) in entries(schemas) {
-            if name == Problem::name() || parts.contains(&name) {
+            if name == self.problem || parts.contains(&name) {
                 push(&mut out, format_args!("<section id=\"type-{name}\"><h3>{name}</h3>"));
                 self.schema(&mut out, schema);
                 out.push_str("</section>");
