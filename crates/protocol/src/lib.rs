@@ -10,12 +10,14 @@
 //! | [`error`] | how a command is refused |
 //! | [`cause`] | how a connection ends: the one table of close causes |
 //! | [`node`] | what nodes tell each other |
+//! | [`drain`] | what a coordinator orders a node to do with its clients, and what the node reports |
 //! | [`id`], [`channel`], [`position`], [`json`], [`time`] | what all of these are made of |
 //! | [`limits`], [`quota`] | how much of it there may be |
 
 pub mod cause;
 pub mod channel;
 pub mod command;
+pub mod drain;
 pub mod error;
 pub mod event;
 mod fields;

@@ -5,10 +5,13 @@
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Milliseconds since the start of a clock: monotonic or Unix, which the field that holds it says.
 ///
 /// Arithmetic saturates at both ends: a deadline that no clock reaches never comes, it does not wrap.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
 pub struct Millis(u64);
 
 impl Millis {
