@@ -47,6 +47,8 @@ pub struct NodeRecord {
     pub load_permille: u16,
     /// When it started: Unix time.
     pub started_at: Millis,
+    /// URL of its admin port, as the others reach it; `None`: they do not, or its version does not say.
+    pub admin: Option<Arc<str>>,
 }
 
 /// What became of a lease.

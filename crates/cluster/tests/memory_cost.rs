@@ -111,6 +111,7 @@ fn record(node: &NodeName) -> NodeRecord {
         capacity: 20_000,
         load_permille: 0,
         started_at: Millis::ZERO,
+        admin: None,
     }
 }
 

@@ -118,6 +118,7 @@ mod tests {
                 capacity: 1,
                 load_permille: 0,
                 started_at: Millis::new(0),
+                admin: None,
             };
             let lease = broker.outside.places.announce(record, Duration::from_secs(60));
             let _ = lease.now_or_never().unwrap().unwrap();

@@ -89,6 +89,7 @@ impl Broker {
             capacity,
             load_permille: u16::try_from(load).unwrap_or(u16::MAX),
             started_at: self.started_at,
+            admin: None,
         };
         let announced = self.outside.places.announce(record, self.terms.node_lease).await;
         let present = self.outside.presence.touch(&self.node, self.terms.node_lease).await;

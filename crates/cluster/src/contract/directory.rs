@@ -27,8 +27,13 @@ async fn nodes_are_listed_as_they_announce_themselves(harness: &impl Harness<dyn
 
     assert_eq!(get(directory.announce(record("n2"), LONG)).await, Lease::New);
     assert_eq!(get(directory.announce(record("n1"), LONG)).await, Lease::New);
-    let draining =
-        NodeRecord { phase: "evicting".into(), connections: 7, load_permille: 500, ..record("n2") };
+    let draining = NodeRecord {
+        phase: "evicting".into(),
+        connections: 7,
+        load_permille: 500,
+        admin: None,
+        ..record("n2")
+    };
     assert_eq!(get(directory.announce(draining.clone(), LONG)).await, Lease::Kept);
     assert_eq!(get(directory.nodes()).await, [record("n1"), draining]);
 }
@@ -141,6 +146,7 @@ fn record(name: &str) -> NodeRecord {
         capacity: 1_000,
         load_permille: 0,
         started_at: Millis::new(1_700_000_000_000),
+        admin: Some("http://127.0.0.1:9000".into()),
     }
 }
 

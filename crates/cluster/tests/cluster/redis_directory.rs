@@ -99,6 +99,7 @@ async fn announce(directory: &RedisDirectory, name: &str, lease: Lease) {
         capacity: 10,
         load_permille: 0,
         started_at: Millis::ZERO,
+        admin: None,
     };
     assert_eq!(directory.announce(record, LONG).await, Ok(lease));
 }

@@ -129,6 +129,7 @@ async fn directory(client: &RedisClient) -> RedisDirectory {
         capacity: 10,
         load_permille: 0,
         started_at: Millis::ZERO,
+        admin: None,
     };
     assert_eq!(directory.announce(record, TTL).await, Ok(Lease::New));
     directory

@@ -187,6 +187,7 @@ fn record() -> NodeRecord {
         capacity: 10,
         load_permille: 0,
         started_at: Millis::ZERO,
+        admin: None,
     }
 }
 

@@ -25,6 +25,7 @@ impl Fixture {
             capacity: 0,
             load_permille: 0,
             started_at: Millis::ZERO,
+            admin: None,
         };
         asked(self.directory.announce(record, ttl)).ok()
     }

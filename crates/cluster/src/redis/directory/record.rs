@@ -97,9 +97,11 @@ pub(super) fn encode(node: &NodeRecord) -> Vec<u8> {
     bytes.extend(node.capacity.to_be_bytes());
     bytes.extend(node.load_permille.to_be_bytes());
     bytes.extend(node.started_at.count().to_be_bytes());
+    put_text(&mut bytes, node.admin.as_deref().unwrap_or_default());
     bytes
 }
 
+/// The first version's records end before `admin`.
 pub(super) fn decode(mut bytes: &[u8]) -> Option<NodeRecord> {
     Some(NodeRecord {
         name: NodeName::parse(take_text(&mut bytes)?).ok()?,
@@ -109,6 +111,10 @@ pub(super) fn decode(mut bytes: &[u8]) -> Option<NodeRecord> {
         capacity: u32::from_be_bytes(take(&mut bytes)?),
         load_permille: u16::from_be_bytes(take(&mut bytes)?),
         started_at: Millis::new(take_u64(&mut bytes)?),
+        admin: match bytes.is_empty() {
+            true => None,
+            false => Some(take_text(&mut bytes)?).filter(|url| !url.is_empty()).map(Into::into),
+        },
     })
 }
 
@@ -157,11 +163,16 @@ mod tests {
             capacity: 2,
             load_permille: 3,
             started_at: Millis::new(4),
+            admin: Some("http://10.0.0.7:9000".into()),
         };
         let mut bytes = encode(&record);
-        for end in 0..bytes.len() {
+        let first_version = bytes.len() - 2 - record.admin.as_deref().unwrap_or_default().len();
+        for end in (0..bytes.len()).filter(|&end| end != first_version) {
             assert_eq!(decode(&bytes[..end]), None);
         }
+        let without = NodeRecord { admin: None, ..record.clone() };
+        assert_eq!(decode(&bytes[..first_version]), Some(without.clone()));
+        assert_eq!(decode(&encode(&without)), Some(without));
         bytes.extend(b"of a later version");
         assert_eq!(decode(&bytes), Some(record));
     }
