@@ -5,7 +5,7 @@
 //!
 //! | Module | Part |
 //! |---|---|
-//! | `plan` | who takes part: `gateways=3,redis,nats,haproxy` |
+//! | `plan` | who takes part: `gateways=3,redis,nats,haproxy,control-planes=1` |
 //! | `process` | one process: start, readiness, signals |
 //! | `servers` | how each kind is started, and what Redis is told |
 //! | `link` | a TCP link that can be cut, held, delayed … |
@@ -27,6 +27,7 @@ pub(crate) use self::hand::{Done, Stagehand};
 use self::link::Link;
 pub(crate) use self::plan::{StagePlan, check};
 use self::process::Process;
+use self::servers::Backend;
 use crate::failure::Failure;
 use crate::fault::{Deed, Fault, ProcessDeed, RedisDeed, Step, StepDeed};
 
@@ -76,7 +77,8 @@ impl Stage {
         }
         let nats = plan.nats.then(|| self.launch(NATS, |_| servers::nats(&plan.nats_server))).transpose()?;
         let mut doors = Vec::new();
-        for name in plan.nodes() {
+        let coordinators = plan.coordinators().map(|name| (name, true));
+        for (name, coordinates) in plan.nodes().map(|name| (name, false)).chain(coordinators) {
             let mut store = None;
             let mut bus = None;
             for (kind, server, own) in [(REDIS, redis, &mut store), (NATS, nats, &mut bus)] {
@@ -86,16 +88,32 @@ impl Stage {
                     server => server,
                 };
             }
+            if coordinates {
+                self.launch(&name, |_| Ok(servers::control_plane(plan, &name, store, bus)))?;
+                continue;
+            }
             let address = self.launch(&name, |_| Ok(servers::gateway(plan, &name, store, bus)))?;
             let link = format!("clients-{name}");
-            doors.push(if is_linked(&link) { self.link(&link, address)? } else { address });
+            let door = if is_linked(&link) { self.link(&link, address)? } else { address };
+            let admin = self.processes[&name].told.get("admin").copied().unwrap_or(address);
+            doors.push(Backend { door, admin });
         }
         self.targets = if plan.haproxy {
             vec![self.launch(HAPROXY, |stage| servers::haproxy(&doors, &stage.logs))?]
         } else {
-            doors
+            doors.iter().map(|backend| backend.door).collect()
         };
         Ok(())
+    }
+
+    /// Every process by name, with its id and where it listens: for whoever does something to the stage from outside.
+    pub(crate) fn directory(&self) -> serde_json::Value {
+        let entry = |(name, process): (&String, &Process)| {
+            let mut entry = serde_json::json!({ "pid": process.pid(), "address": process.address });
+            process.told.iter().for_each(|(section, address)| entry[section] = serde_json::json!(address));
+            (name.clone(), entry)
+        };
+        self.processes.iter().map(entry).collect::<serde_json::Map<_, _>>().into()
     }
 
     /// Where clients connect: the nodes, or the load balancer.

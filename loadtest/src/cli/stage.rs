@@ -10,7 +10,7 @@ use crate::stage::StagePlan;
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct StageArgs {
-    /// Start these, and end them afterwards: gateways=3,redis,nats,haproxy. Gateways are node-1, node-2 …
+    /// Start these, and end them afterwards: gateways=3,redis,nats,haproxy,control-planes=1. Gateways are node-1, node-2 …
     #[arg(long, value_name = "PROCESSES", conflicts_with = "url")]
     pub(crate) spawn: Option<String>,
     /// The gateway's binary [default: tidegate-gateway beside this program].
@@ -19,6 +19,15 @@ pub(crate) struct StageArgs {
     /// The gateways' configuration [default: one namespace with history, open to everybody].
     #[arg(long, value_name = "FILE", requires = "spawn")]
     pub(crate) gateway_config: Option<PathBuf>,
+    /// The control plane's binary [default: tidegate-control-plane beside this program].
+    #[arg(long, value_name = "FILE", requires = "spawn")]
+    pub(crate) control_plane: Option<PathBuf>,
+    /// The control planes' configuration.
+    #[arg(long, value_name = "FILE", requires = "spawn")]
+    pub(crate) control_plane_config: Option<PathBuf>,
+    /// Write here who runs and listens where, once all clients are connected: for whoever does something to the stage.
+    #[arg(long, value_name = "FILE", requires = "spawn")]
+    pub(crate) stage_file: Option<PathBuf>,
     /// A setting of all gateways; may be given more than once.
     #[arg(long, value_name = "SECTION.KEY=VALUE", requires = "spawn")]
     pub(crate) set: Vec<String>,
@@ -41,14 +50,13 @@ impl StageArgs {
     pub(crate) fn into_plan(self) -> Result<Option<StagePlan>, Failure> {
         let Some(spawn) = self.spawn else { return Ok(None) };
         let plan: StagePlan = spawn.parse().map_err(|error| Failure::Usage(format!("--spawn: {error}")))?;
-        let gateway = match self.gateway {
-            Some(gateway) => gateway,
-            None => std::env::current_exe()
-                .map_err(Failure::system("finding this program's file"))?
-                .with_file_name("tidegate-gateway"),
-        };
+        let beside = std::env::current_exe().map_err(Failure::system("finding this program's file"))?;
         Ok(Some(StagePlan {
-            gateway,
+            gateway: self.gateway.unwrap_or_else(|| beside.with_file_name("tidegate-gateway")),
+            control_plane: self
+                .control_plane
+                .unwrap_or_else(|| beside.with_file_name("tidegate-control-plane")),
+            control_plane_config: self.control_plane_config,
             nats_server: self.nats_server,
             config: self.gateway_config,
             settings: self.set,

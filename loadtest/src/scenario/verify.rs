@@ -66,6 +66,8 @@ pub(crate) struct VerifyPlan {
     pub(crate) path: String,
     /// The folder of the stage's logs; `None`: another one each time, which is kept if something is wrong.
     pub(crate) logs: Option<PathBuf>,
+    /// Where to write who runs and listens where.
+    pub(crate) stage_file: Option<PathBuf>,
     pub(crate) faults: Vec<Fault>,
     pub(crate) bounds: Vec<Bound>,
     /// How long those who are gone may count as present at the end; `None`: nobody asks.
@@ -233,6 +235,13 @@ fn written(targets: &[Target]) -> String {
 impl Verify {
     fn begin(&mut self, now: Nanos) -> Result<(), Failure> {
         self.before = self.plan.common.pid.map(Snapshot::read).transpose()?;
+        if let (Some(path), Some(stage)) = (&self.plan.stage_file, &self.stage) {
+            // In one step: whoever waits for the file finds all of it.
+            let half = path.with_extension("half");
+            let written = std::fs::write(&half, stage.directory().to_string())
+                .and_then(|()| std::fs::rename(&half, path));
+            written.map_err(|source| Failure::File { path: path.clone(), source })?;
+        }
         self.clients.begin(self.plan.rate, now);
         self.hand = self.stage.take().map(|stage| Stagehand::begin(stage, &self.plan.faults));
         let mischief = Mischief::new(self.plan.mischief, now);

@@ -10,6 +10,7 @@ use crate::fault::{Deed, Fault, RedisDeed};
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct StagePlan {
     pub(crate) gateways: usize,
+    pub(crate) control_planes: usize,
     pub(crate) redis: Option<Persistence>,
     /// A second Redis, which follows the first.
     pub(crate) replica: bool,
@@ -17,6 +18,10 @@ pub(crate) struct StagePlan {
     pub(crate) haproxy: bool,
     /// The gateway's binary.
     pub(crate) gateway: PathBuf,
+    /// The control plane's binary.
+    pub(crate) control_plane: PathBuf,
+    /// The control planes' configuration file.
+    pub(crate) control_plane_config: Option<PathBuf>,
     pub(crate) nats_server: PathBuf,
     /// The gateways' configuration file; `None`: one channel namespace with history, and everybody may come in.
     pub(crate) config: Option<PathBuf>,
@@ -35,12 +40,18 @@ pub(crate) enum Persistence {
 
 /// More than one machine carries.
 const GATEWAYS_MAX: usize = 32;
-const PARTS: &str = "gateways=N, redis, redis=persistent, redis-replica, nats, haproxy";
+const CONTROL_PLANES_MAX: usize = 5;
+const PARTS: &str = "gateways=N, redis, redis=persistent, redis-replica, nats, haproxy, control-planes=N";
 
 impl StagePlan {
     /// The gateways' names.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = String> + use<> {
         (1..=self.gateways).map(|number| format!("node-{number}"))
+    }
+
+    /// The control planes' names.
+    pub(crate) fn coordinators(&self) -> impl Iterator<Item = String> + use<> {
+        (1..=self.control_planes).map(|number| format!("control-plane-{number}"))
     }
 
     /// Names of all processes.
@@ -52,7 +63,7 @@ impl StagePlan {
             (HAPROXY, self.haproxy),
         ];
         let servers = servers.into_iter().filter(|(_, is_there)| *is_there).map(|(name, _)| name.to_owned());
-        self.nodes().chain(servers).collect()
+        self.nodes().chain(servers).chain(self.coordinators()).collect()
     }
 
     /// Names of all links.
@@ -62,6 +73,10 @@ impl StagePlan {
             links.push(format!("clients-{node}"));
             links.extend(self.redis.map(|_| format!("{node}-{REDIS}")));
             links.extend(self.nats.then(|| format!("{node}-{NATS}")));
+        }
+        for name in self.coordinators() {
+            links.extend(self.redis.map(|_| format!("{name}-{REDIS}")));
+            links.extend(self.nats.then(|| format!("{name}-{NATS}")));
         }
         links.extend(self.replica.then(|| format!("{REPLICA}-{REDIS}")));
         links
@@ -116,6 +131,14 @@ impl FromStr for StagePlan {
                         ));
                     }
                 },
+                ("control-planes", Some(count)) => match count.parse() {
+                    Ok(count @ 1..=CONTROL_PLANES_MAX) => plan.control_planes = count,
+                    _ => {
+                        return Err(format!(
+                            "`{part}`: a number of control planes from 1 to {CONTROL_PLANES_MAX} is expected"
+                        ));
+                    }
+                },
                 (REDIS, None) => plan.redis = Some(Persistence::None),
                 (REDIS, Some("persistent")) => plan.redis = Some(Persistence::Always),
                 (REPLICA, None) => plan.replica = true,
@@ -126,6 +149,9 @@ impl FromStr for StagePlan {
         }
         if plan.gateways == 0 {
             return Err("there is no gateway: begin with gateways=1".to_owned());
+        }
+        if plan.control_planes > 0 && plan.redis.is_none() {
+            return Err("control-planes find the gateways in Redis: name redis too".to_owned());
         }
         if plan.replica && plan.redis.is_none() {
             return Err("redis-replica follows redis: name that too".to_owned());
@@ -159,6 +185,8 @@ mod tests {
             ("gateways=1,kafka", "`kafka` cannot be started; take some of gateways=N, redis"),
             ("gateways=1,redis-replica", "follows redis"),
             ("gateways=1,redis=maybe", "redis=persistent"),
+            ("gateways=1,redis,control-planes=6", "from 1 to 5"),
+            ("gateways=1,control-planes=1", "name redis too"),
         ] {
             let error = text.parse::<StagePlan>().unwrap_err();
             assert!(error.contains(words), "{text}: {error}");
@@ -167,7 +195,7 @@ mod tests {
 
     #[test]
     fn faults_need_somebody_on_the_stage() {
-        let plan: StagePlan = "gateways=2,redis,nats".parse().unwrap();
+        let plan: StagePlan = "gateways=2,redis,nats,control-planes=1".parse().unwrap();
         let check = |text: &str| check(Some(&plan), &[text.parse().unwrap()]);
         for text in [
             "kill:node-2@1s",
@@ -176,11 +204,13 @@ mod tests {
             "cut:node-2-redis@1s",
             "cut:clients-node-1@1s",
             "flush:redis@1s",
+            "kill:control-plane-1@1s",
+            "cut:control-plane-1-redis@1s",
         ] {
             assert_eq!(check(text), Ok(()));
         }
         for (text, words) in [
-            ("kill:node-3@1s", "no process `node-3`; there is node-1, node-2, redis, nats"),
+            ("kill:node-3@1s", "no process `node-3`; there is node-1, node-2, redis, nats, control"),
             (
                 "cut:node-2@1s",
                 "no link `node-2`; there is clients-node-1, node-1-redis, node-1-nats, clients-node-2",

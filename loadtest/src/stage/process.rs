@@ -1,5 +1,6 @@
 //! One process of a stage: started with its output in a file, waited for, signalled by its id, started again.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -25,8 +26,8 @@ pub(super) struct Launch {
 pub(super) enum Ready {
     /// It accepts connections there.
     Port(SocketAddr),
-    /// A gateway: its log tells where it listens, and its admin port says that it is ready.
-    Gateway,
+    /// One of our own programs: its log tells where it listens, and its admin port says that it is ready.
+    Told,
 }
 
 /// One, running or not.
@@ -37,8 +38,10 @@ pub(super) struct Process {
     logs: PathBuf,
     starts: u32,
     child: Option<Child>,
-    /// Where it listens for clients.
+    /// Where it listens for those it serves.
     pub(super) address: SocketAddr,
+    /// All addresses that its log tells, by the name of the configuration's section.
+    pub(super) told: BTreeMap<&'static str, SocketAddr>,
 }
 
 /// From start to readiness.
@@ -52,10 +55,17 @@ impl Process {
     pub(super) fn start(name: &str, launch: Launch, logs: &Path) -> Result<Self, String> {
         let address = match launch.ready {
             Ready::Port(address) => address,
-            Ready::Gateway => SocketAddr::from(([127, 0, 0, 1], 0)),
+            Ready::Told => SocketAddr::from(([127, 0, 0, 1], 0)),
         };
-        let mut process =
-            Self { name: name.to_owned(), launch, logs: logs.to_owned(), starts: 0, child: None, address };
+        let mut process = Self {
+            name: name.to_owned(),
+            launch,
+            logs: logs.to_owned(),
+            starts: 0,
+            child: None,
+            address,
+            told: BTreeMap::new(),
+        };
         process.start_again()?;
         Ok(process)
     }
@@ -146,27 +156,43 @@ impl Process {
     fn is_ready(&mut self, log: &Path) -> Result<bool, String> {
         match self.launch.ready {
             Ready::Port(address) => Ok(TcpStream::connect(address).is_ok()),
-            Ready::Gateway => {
+            Ready::Told => {
                 let text = fs::read_to_string(log).map_err(|error| format!("{}: {error}", log.display()))?;
-                let Some((client, admin)) = text.lines().find_map(listening) else { return Ok(false) };
-                self.address = client;
-                self.keep_port(client);
+                let Some(told) = text.lines().find_map(listening) else { return Ok(false) };
+                let admin = told[ADMIN];
+                self.address = *told.get(CLIENT).or_else(|| told.get(API)).unwrap_or(&admin);
+                self.keep_ports(&told);
+                self.told = told;
                 Ok(is_ready_by_admin(admin))
             }
         }
     }
 
-    /// Clients know the address: another start must have it too.
-    fn keep_port(&mut self, client: SocketAddr) {
-        let listen = self.launch.environment.iter_mut().find(|(key, _)| key == CLIENT_LISTEN);
-        if let Some((_, value)) = listen {
-            *value = client.to_string();
+    /// Clients, balancers and coordinators know the addresses: another start must have them too.
+    fn keep_ports(&mut self, told: &BTreeMap<&'static str, SocketAddr>) {
+        for (section, address) in told {
+            let key = listen_key(section);
+            if let Some((_, value)) = self.launch.environment.iter_mut().find(|(name, _)| *name == key) {
+                *value = address.to_string();
+            }
         }
+    }
+
+    /// Its process id, while it runs.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
     }
 }
 
-/// The variable by which a gateway is told where clients come.
-pub(super) const CLIENT_LISTEN: &str = "TIDEGATE_CLIENT__LISTEN";
+/// Sections of the configuration that have an address.
+const CLIENT: &str = "client";
+const API: &str = "api";
+const ADMIN: &str = "admin";
+
+/// The variable by which one of our programs is told where to listen.
+pub(super) fn listen_key(section: &str) -> String {
+    format!("TIDEGATE_{}__LISTEN", section.to_uppercase())
+}
 
 impl Drop for Process {
     /// It has nothing to lose: no need to ask politely. SIGKILL ends a stopped process, too.
@@ -178,11 +204,12 @@ impl Drop for Process {
     }
 }
 
-/// Client and admin address of a gateway, if this line of its log tells them.
-fn listening(line: &str) -> Option<(SocketAddr, SocketAddr)> {
+/// The addresses in this line of a log, if it tells them; the admin port's is among them.
+fn listening(line: &str) -> Option<BTreeMap<&'static str, SocketAddr>> {
     let entry: Value = serde_json::from_str(line).ok()?;
-    let address = |name: &str| entry.get(name)?.as_str()?.parse().ok();
-    Some((address("client")?, address("admin")?))
+    let address = |name: &'static str| Some((name, entry.get(name)?.as_str()?.parse().ok()?));
+    let told: BTreeMap<_, _> = [CLIENT, API, ADMIN].into_iter().filter_map(address).collect();
+    told.contains_key(ADMIN).then_some(told)
 }
 
 fn is_ready_by_admin(admin: SocketAddr) -> bool {
@@ -204,8 +231,9 @@ mod tests {
     #[test]
     fn a_gateway_tells_its_addresses_in_its_log() {
         let line = r#"{"level":"INFO","message":"listening","client":"127.0.0.1:38943","admin":"127.0.0.1:39497","node":"a"}"#;
-        let expected = ("127.0.0.1:38943".parse().unwrap(), "127.0.0.1:39497".parse().unwrap());
-        assert_eq!(listening(line), Some(expected));
+        let expected = [("client", "127.0.0.1:38943"), ("admin", "127.0.0.1:39497")];
+        let expected = expected.map(|(section, address)| (section, address.parse().unwrap()));
+        assert_eq!(listening(line), Some(expected.into()));
         assert_eq!(listening(r#"{"message":"starting"}"#), None);
         assert_eq!(listening("no JSON"), None);
     }
@@ -217,7 +245,7 @@ mod tests {
             program: "sh".into(),
             arguments: vec!["-c".into(), "echo no such option; exit 3".into()],
             environment: Vec::new(),
-            ready: Ready::Gateway,
+            ready: Ready::Told,
         };
         let error = Process::start("node-1", launch, folder.path()).unwrap_err();
         assert!(

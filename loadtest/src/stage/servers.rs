@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::plan::{Persistence, StagePlan};
-use super::process::{CLIENT_LISTEN, Launch, Ready};
+use super::process::{Launch, Ready, listen_key};
 
 /// What a gateway is set to where no configuration is given: all may come in, and the channels of `verify` keep what it sends.
 const OPEN_HOUSE: [(&str, &str); 7] = [
@@ -33,15 +33,7 @@ pub(super) fn gateway(
     store: Option<SocketAddr>,
     bus: Option<SocketAddr>,
 ) -> Launch {
-    let free = "127.0.0.1:0".to_owned();
-    let mut environment = vec![
-        (CLIENT_LISTEN.to_owned(), free.clone()),
-        ("TIDEGATE_API__LISTEN".to_owned(), free.clone()),
-        ("TIDEGATE_ADMIN__LISTEN".to_owned(), free),
-        ("TIDEGATE_NODE__NAME".to_owned(), name.to_owned()),
-    ];
-    environment.extend(store.map(|address| ("TIDEGATE_STORE__URL".to_owned(), format!("redis://{address}"))));
-    environment.extend(bus.map(|address| ("TIDEGATE_BUS__URL".to_owned(), format!("nats://{address}"))));
+    let mut environment = places(&["client", "api", "admin"], name, store, bus);
     let mut arguments = Vec::new();
     match &plan.config {
         Some(file) => arguments.extend(["--config".to_owned(), file.display().to_string()]),
@@ -50,7 +42,36 @@ pub(super) fn gateway(
     for setting in &plan.settings {
         arguments.extend(["--set".to_owned(), setting.clone()]);
     }
-    Launch { program: plan.gateway.clone(), arguments, environment, ready: Ready::Gateway }
+    Launch { program: plan.gateway.clone(), arguments, environment, ready: Ready::Told }
+}
+
+pub(super) fn control_plane(
+    plan: &StagePlan,
+    name: &str,
+    store: Option<SocketAddr>,
+    bus: Option<SocketAddr>,
+) -> Launch {
+    let environment = places(&["api", "admin"], name, store, bus);
+    let mut arguments = Vec::new();
+    if let Some(file) = &plan.control_plane_config {
+        arguments.extend(["--config".to_owned(), file.display().to_string()]);
+    }
+    Launch { program: plan.control_plane.clone(), arguments, environment, ready: Ready::Told }
+}
+
+/// Where one of our programs listens, what it is called, and where it finds what it shares with others.
+fn places(
+    sections: &[&str],
+    name: &str,
+    store: Option<SocketAddr>,
+    bus: Option<SocketAddr>,
+) -> Vec<(String, String)> {
+    let mut environment: Vec<_> =
+        sections.iter().map(|section| (listen_key(section), "127.0.0.1:0".to_owned())).collect();
+    environment.push(("TIDEGATE_NODE__NAME".to_owned(), name.to_owned()));
+    environment.extend(store.map(|address| ("TIDEGATE_STORE__URL".to_owned(), format!("redis://{address}"))));
+    environment.extend(bus.map(|address| ("TIDEGATE_BUS__URL".to_owned(), format!("nats://{address}"))));
+    environment
 }
 
 pub(super) fn redis(persistence: Persistence, folder: &Path) -> Result<Launch, String> {
@@ -84,15 +105,29 @@ pub(super) fn nats(program: &Path) -> Result<Launch, String> {
     Ok(server(program, arguments.into(), address))
 }
 
-/// In TCP mode: it knows of no WebSockets, and asks each node for its health by connecting.
-pub(super) fn haproxy(nodes: &[SocketAddr], folder: &Path) -> Result<Launch, String> {
+/// A node as a balancer sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Backend {
+    /// Where it leads clients.
+    pub(super) door: SocketAddr,
+    /// Where it asks whether the node takes new ones.
+    pub(super) admin: SocketAddr,
+}
+
+/// In TCP mode: it knows of no WebSockets. It asks each node's admin port whether it is ready, as Kubernetes does.
+pub(super) fn haproxy(nodes: &[Backend], folder: &Path) -> Result<Launch, String> {
     let address = free_address()?;
     let mut text = format!(
-        "defaults\n  mode tcp\n  timeout connect 1s\n  timeout client 1h\n  timeout server 1h\n  retries 3\n  \
-         option redispatch\nlisten gateways\n  bind {address}\n  balance roundrobin\n"
+        "defaults\n  mode tcp\n  timeout connect 1s\n  timeout client 1h\n  timeout server 1h\n  timeout check 1s\n  retries 3\n  \
+         option redispatch\nlisten gateways\n  bind {address}\n  balance roundrobin\n  option httpchk GET /readyz\n"
     );
-    for (index, node) in nodes.iter().enumerate() {
-        text += &format!("  server node-{} {node} check inter 200ms fall 1 rise 1\n", index + 1);
+    for (index, Backend { door, admin }) in nodes.iter().enumerate() {
+        text += &format!(
+            "  server node-{} {door} check addr {} port {} inter 200ms fall 1 rise 1\n",
+            index + 1,
+            admin.ip(),
+            admin.port()
+        );
     }
     let file = folder.join("haproxy.cfg");
     fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;

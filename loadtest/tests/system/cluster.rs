@@ -118,9 +118,20 @@ fn a_gateway_with_a_memory_only_that_is_killed_loses_its_sessions_and_says_so() 
 
 #[test]
 fn a_link_that_is_cut_and_healed_costs_nothing_but_a_resume() {
-    let outcome = staged("--duration 4s --fault cut:clients-node-1@1s+500ms --presence 20s");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("stage.json");
+    let outcome = staged(&format!(
+        "--duration 4s --fault cut:clients-node-1@1s+500ms --presence 20s --stage-file {}",
+        file.display()
+    ));
     assert_eq!(outcome.code, 0, "{outcome:?}");
     let report = &outcome.report;
+    let stage: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    for known in ["pid", "client", "api", "admin"] {
+        assert!(!stage["node-1"][known].is_null(), "{known}: {stage}");
+    }
+    assert_eq!(count(&outcome, "clients that came back"), 14, "{report}");
+    assert!(count(&outcome, "most returns of a client") >= 1, "{report}");
     assert_eq!(count(&outcome, "acknowledged"), count(&outcome, "sent"), "{report}");
     assert!(count(&outcome, "resumed") >= 14, "{report}");
     assert!(count(&outcome, "unannounced closes") >= 14, "{report}");

@@ -37,7 +37,7 @@ const STRICT: [&str; 11] = [
     "absent",
 ];
 /// Bounded only if somebody asks for it.
-const COUNTS: [&str; 9] = [
+const COUNTS: [&str; 10] = [
     "unannounced-closes",
     "closes-with-a-code",
     "silent-connections",
@@ -47,6 +47,7 @@ const COUNTS: [&str; 9] = [
     "recovered-false",
     "refused-for-now",
     "peak-retries-a-second",
+    "most-returns-of-a-client",
 ];
 const TIMES: [&str; 5] =
     ["resume-p50", "resume-p99", "resume-from-loss-p50", "resume-from-loss-p99", "catch-up"];

@@ -33,6 +33,8 @@ pub(super) struct Session {
     pub(super) silence: Duration,
     /// When `connect` was answered on the present connection.
     up_since: Option<Nanos>,
+    /// How often it has come back.
+    pub(super) returns: u64,
     /// Ended connections and failed attempts since a connection has proved itself.
     failures: u32,
     /// What the server said before it closes: whether to come back, and how much later at least.
@@ -143,6 +145,7 @@ impl Session {
             }
             (Some(_), _) => Entry::Replaced,
         };
+        self.returns += u64::from(entry != Entry::First);
         self.resume = Some(Resume { session: connected.session, secret: connected.resume });
         self.link = Link::Up;
         entry

@@ -38,6 +38,9 @@ pub(super) struct Tally {
     pub(super) gaps_told: u64,
     /// Sessions that went on.
     pub(super) resumed: u64,
+    /// Clients that had to come back, and how often at most one of them had to.
+    pub(super) returned: u64,
+    pub(super) returns_peak: u64,
     /// Channels, over all resumes, of which the server said that nothing is missing.
     pub(super) recovered: u64,
     /// And of which it said that something is.
@@ -139,6 +142,8 @@ impl Tally {
             subscribed_again: 0,
             gaps_told: 0,
             resumed: 0,
+            returned: 0,
+            returns_peak: 0,
             recovered: 0,
             not_recovered: 0,
             wrong: [0; Wrong::ALL.len()],
@@ -152,6 +157,12 @@ impl Tally {
             faults: Faults::default(),
             violations: Vec::new(),
         }
+    }
+
+    /// A client has come back for the `times`th time.
+    pub(super) fn note_return(&mut self, times: u64) {
+        self.returned += u64::from(times == 1);
+        self.returns_peak = self.returns_peak.max(times);
     }
 
     /// `count` of something are wrong; none is nothing.
@@ -194,6 +205,8 @@ impl Tally {
             ("peak retries a second", self.timeline.retries_peak()),
             ("lost", self.lost()),
             ("resumed", self.resumed),
+            ("clients that came back", self.returned),
+            ("most returns of a client", self.returns_peak),
             ("recovered true", self.recovered),
             ("recovered false", self.not_recovered),
         ]);

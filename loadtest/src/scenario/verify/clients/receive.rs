@@ -138,7 +138,11 @@ impl Clients {
 
     fn enter(&mut self, lane: Lane, connected: &Connected<'_>, now: Nanos, out: &mut Commands) {
         let since = self.sessions[lane].returning_since;
-        match self.sessions[lane].handle_connected(connected, now) {
+        let entry = self.sessions[lane].handle_connected(connected, now);
+        if entry != Entry::First {
+            self.tally.note_return(self.sessions[lane].returns);
+        }
+        match entry {
             Entry::First => {}
             Entry::Resumed { after_ns, from_loss_ns } => {
                 self.tally.resumed += 1;
