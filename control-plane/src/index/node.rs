@@ -1,0 +1,157 @@
+//! One node as the control plane sees it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_protocol::drain::{DrainPhase, DrainReport};
+
+use crate::model::{Millis, Source};
+
+/// A node: what it says of itself, what others say of it, and since when.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeView {
+    /// Its name; on Kubernetes that of its pod.
+    pub name: Arc<str>,
+    /// Its last report, if it ever answered.
+    pub report: Option<DrainReport>,
+    /// When that came.
+    pub reported_at: Option<Millis>,
+    /// Its entry in the directory, while it has a lease.
+    pub entry: Option<NodeEntry>,
+    /// Its pod, where there is Kubernetes.
+    pub pod: Option<Pod>,
+    /// When it was first heard of.
+    pub first_seen_at: Millis,
+    /// When anything was last heard of it.
+    pub last_seen_at: Millis,
+    /// Since when it does not answer.
+    pub unreachable_since: Option<Millis>,
+    /// Clients that it sent away between its last two reports, and the time between these: what is measured of its rate.
+    pub sent_away: Option<(u64, Duration)>,
+}
+
+/// A node's entry in the directory: the part that `plan` needs.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NodeEntry {
+    /// Its program's version.
+    pub version: Arc<str>,
+    /// When the process started: Unix time.
+    pub started_at: Millis,
+    /// Connections it has.
+    pub connections: u64,
+    /// Connections it takes at most.
+    pub capacity: u64,
+    /// URL of its admin port as others reach it.
+    pub admin: Option<Arc<str>>,
+}
+
+/// A node's pod.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Pod {
+    /// Tells it from an earlier pod of that name.
+    pub uid: Arc<str>,
+    /// The zone of its machine.
+    pub zone: Option<String>,
+    /// Its machine.
+    pub machine: Option<String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// The hash of its template.
+    pub revision: Option<String>,
+    /// When it will be killed, once it was deleted: Unix time.
+    pub deletion_deadline: Option<Millis>,
+    /// Who deleted it, as far as can be told; without it `Source::Kubectl`.
+    pub deleted_by: Option<Source>,
+    /// Kubernetes calls it ready.
+    pub ready: bool,
+    /// Why it is not running, such as `ImagePullBackOff` or `Unschedulable`.
+    pub trouble: Option<String>,
+    /// Why its eviction was refused last, and when it may be tried again.
+    pub eviction_refused: Option<(String, Millis)>,
+}
+
+impl NodeView {
+    pub(super) fn new(name: Arc<str>, now: Millis) -> Self {
+        Self {
+            name,
+            report: None,
+            reported_at: None,
+            entry: None,
+            pod: None,
+            first_seen_at: now,
+            last_seen_at: now,
+            unreachable_since: None,
+            sent_away: None,
+        }
+    }
+
+    /// When the process started; of one that is not in the directory, when it was first heard of.
+    pub fn started_at(&self) -> Millis {
+        self.entry.as_ref().map_or(self.first_seen_at, |entry| entry.started_at)
+    }
+
+    /// Its revision: its pod's, or else its program's version.
+    pub fn revision(&self) -> Option<&str> {
+        let of_pod = self.pod.as_ref().and_then(|pod| pod.revision.as_deref());
+        of_pod.or(self.entry.as_ref().map(|entry| &*entry.version)).or(self.report.as_ref().map(|report| &*report.version))
+    }
+
+    /// Its zone; nodes without one are all in zone `""`.
+    pub fn zone(&self) -> &str {
+        self.pod.as_ref().and_then(|pod| pod.zone.as_deref()).unwrap_or("")
+    }
+
+    /// Connections it has, as it said last.
+    pub fn connections(&self) -> u64 {
+        let reported = self.report.as_ref().map(|report| report.connections);
+        reported.or(self.entry.as_ref().map(|entry| entry.connections)).unwrap_or(0)
+    }
+
+    /// Connections it takes at most.
+    pub fn capacity(&self) -> u64 {
+        let reported = self.report.as_ref().map(|report| report.capacity);
+        reported.or(self.entry.as_ref().map(|entry| entry.capacity)).unwrap_or(0)
+    }
+
+    /// Connections it would still take.
+    pub fn free(&self) -> u64 {
+        self.capacity().saturating_sub(self.connections())
+    }
+
+    /// It answers, takes clients, and was not told to end.
+    pub fn is_ready(&self) -> bool {
+        self.unreachable_since.is_none()
+            && !self.is_ending()
+            && self.report.as_ref().is_some_and(|report| report.ready && report.phase == DrainPhase::Serving)
+    }
+
+    /// Its process was told to end: by a signal, or by Kubernetes.
+    pub fn is_ending(&self) -> bool {
+        self.report.as_ref().is_some_and(|report| report.shutting_down)
+            || self.pod.as_ref().is_some_and(|pod| pod.deletion_deadline.is_some())
+    }
+
+    /// When its process is killed, if it was told to end: the earliest that anybody says.
+    pub fn ends_at(&self) -> Option<Millis> {
+        let of_pod = self.pod.as_ref().and_then(|pod| pod.deletion_deadline);
+        let of_itself = self.report.as_ref().filter(|report| report.shutting_down).and_then(|report| {
+            let left = Duration::try_from_secs_f64(report.deadline_in?).ok()?;
+            Some(self.reported_at? + left)
+        });
+        of_pod.into_iter().chain(of_itself).min()
+    }
+
+    /// Clients it may be sending away: it is in a phase in which it does.
+    pub fn is_sending_away(&self) -> bool {
+        self.report.as_ref().is_some_and(|report| match report.phase {
+            DrainPhase::Evicting | DrainPhase::Bursting | DrainPhase::Rebalancing => report.remaining > 0,
+            DrainPhase::Announcing => report.shutting_down,
+            DrainPhase::Serving
+            | DrainPhase::Paused
+            | DrainPhase::Settling
+            | DrainPhase::Drained
+            | DrainPhase::Other(_) => false,
+        })
+    }
+}

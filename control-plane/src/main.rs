@@ -1,0 +1,3 @@
+//! `tidegate-control-plane`: the coordinator of a cluster of gateways.
+
+fn main() {}
