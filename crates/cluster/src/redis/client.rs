@@ -25,10 +25,12 @@ use super::config::{Config, ConfigError, Topology};
 use super::script::{Args, Body, Lua, Script, size_bytes};
 use super::stats::{Counts, Outcome, Stats};
 
-use self::send::{EVAL, is_redirection, run, within};
+use self::order::Lines;
+use self::send::{EVAL, entity_of, is_redirection, run, within};
 
 mod connect;
 mod health;
+mod order;
 mod send;
 
 /// A node's connections to its store. Cheap to clone; clones share them. They close when the last clone is gone.
@@ -44,6 +46,7 @@ struct Shared {
     is_cluster: bool,
     /// A call for the same entity always takes the same one: calls for it keep their order.
     clients: Vec<Client>,
+    lines: Lines,
     runtime: Handle,
     breaker: Breaker,
     counts: Counts,
@@ -72,6 +75,7 @@ impl RedisClient {
         let shared = Arc::new(Shared {
             is_cluster: target.topology == Topology::Cluster,
             clients,
+            lines: Lines::new(),
             runtime: runtime.clone(),
             breaker: Breaker::new(Instant::now()),
             counts: Counts::default(),
@@ -139,7 +143,7 @@ impl RedisClient {
         let shared = Arc::clone(&self.shared);
         self.shared.runtime.spawn(async move {
             let Some(_in_flight) = shared.enter_flight() else { return };
-            let client = shared.client_for(keys.first());
+            let client = shared.client_of(entity_of(keys.first()));
             // With its text: if the server does not know it, nobody is there to send it again.
             let started = Instant::now();
             let undone = run(client, EVAL, Str::from_static(text), keys, args.into_values()).await;
@@ -207,8 +211,7 @@ impl Shared {
         let key_bytes: usize = keys.iter().map(|key| key.as_bytes().len()).sum();
         self.counts.sent_bytes.add((key_bytes + args.size_bytes()) as u64);
 
-        let client = self.client_for(keys.first());
-        match self.send(client, script, keys, args.into_values()).await {
+        match self.send(script, keys, args.into_values()).await {
             Ok(value) => {
                 self.breaker.note_answer();
                 Ok(value)

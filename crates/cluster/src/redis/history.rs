@@ -279,6 +279,9 @@ static READ: Script = Script::lua(
     Operation::HistoryRead,
     concat!(include_str!("history/stream.lua"), include_str!("history/read.lua")),
 );
+/// What every node does all the time.
+pub(super) static EVERYDAY: [&Script; 2] = [&APPEND, &READ];
+
 static REMOVE: Script = Script::lua(Operation::HistoryRemove, include_str!("history/remove.lua"));
 
 /// Epochs have twelve digits of base 36, of which eight are milliseconds: until 2059.

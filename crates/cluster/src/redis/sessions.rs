@@ -25,6 +25,8 @@ mod record;
 mod revoked;
 mod write;
 
+pub(super) use write::EVERYDAY;
+
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 

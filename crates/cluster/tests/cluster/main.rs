@@ -10,6 +10,7 @@ mod redis_cost;
 mod redis_directory;
 mod redis_history;
 mod redis_history_faults;
+mod redis_order;
 mod redis_presence;
 mod redis_sessions;
 mod redis_sticky;

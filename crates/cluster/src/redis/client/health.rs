@@ -6,12 +6,15 @@ use std::time::{Duration, Instant};
 
 use fred::clients::Client;
 use fred::interfaces::{ClientLike, EventInterface};
+use fred::types::config::Options;
 use fred::types::{ClusterHash, CustomCommand, Value};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
 use crate::memory::shards::lock;
 use crate::redis::breaker::Pace;
+use crate::redis::script::Body;
+use crate::redis::{history, sessions};
 
 use super::{Shared, within};
 
@@ -115,6 +118,9 @@ async fn probe(shared: Arc<Shared>) {
             }
             continue;
         }
+        if shared.breaker.is_open() {
+            load_scripts(&shared).await;
+        }
         let answered = shared.counts.answered();
         let calls = answered.0 - answered_before.0;
         let latency = started.elapsed() + answered.1.saturating_sub(answered_before.1);
@@ -140,6 +146,30 @@ async fn ping_all(clients: &[Client], deadline: Duration) -> bool {
         all &= answered.unwrap_or(false);
     }
     all
+}
+
+/// Brings the scripts of everyday steps before the first calls: these would all be sent back. What cannot be loaded here is
+/// brought by the call that needs it.
+async fn load_scripts(shared: &Shared) {
+    let client = &shared.clients[0];
+    // Of a cluster each server has its own.
+    let servers = match shared.is_cluster {
+        true => client.active_connections().into_iter().map(Some).collect(),
+        false => vec![None],
+    };
+    let mut loads = JoinSet::new();
+    for server in servers {
+        for script in history::EVERYDAY.into_iter().chain(sessions::EVERYDAY) {
+            let Body::Lua(lua) = &script.body else { continue };
+            let options = Options { cluster_node: server.clone(), ..Options::default() };
+            let client = client.with_options(&options);
+            loads.spawn(async move {
+                let load = CustomCommand::new_static("SCRIPT", ClusterHash::Random, false);
+                client.custom::<Value, Value>(load, vec!["LOAD".into(), lua.text.into()]).await.is_ok()
+            });
+        }
+    }
+    loads.join_all().await;
 }
 
 const PROBE_INTERVAL: Duration = Duration::from_millis(500);

@@ -214,6 +214,9 @@ pub(super) const FENCED: i64 = 0;
 pub(super) const GONE: i64 = -1;
 const FULL: i64 = -2;
 
+/// What every node does all the time.
+pub(in crate::redis) static EVERYDAY: [&Script; 4] = [&CREATE, &CLAIM, &SAVE, &DETACH];
+
 static CREATE: Script = Script::lua(Operation::SessionsCreate, include_str!("create.lua"));
 static CLAIM: Script = Script::lua(Operation::SessionsResume, include_str!("claim.lua"));
 static SAVE: Script =
