@@ -1,0 +1,18 @@
+# syntax=docker/dockerfile:1
+# The load tool, for `helm test`: `docker build --file docker/loadtest.Dockerfile --tag tidegate-loadtest:dev .`
+# For both architectures: `docker buildx build --platform linux/amd64,linux/arm64 …`; each is compiled on a machine, or an emulation, of its own.
+FROM --platform=$TARGETPLATFORM rust:1.95-bookworm AS build
+ARG TARGETARCH
+WORKDIR /source
+COPY . .
+# The caches are not part of any layer; one for each architecture, for what they hold is not the same.
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    --mount=type=cache,target=/source/target,id=target-$TARGETARCH,sharing=locked \
+    cargo build --locked --release --package tidegate-loadtest && \
+    install -D --mode=0755 target/release/tidegate-loadtest /image/tidegate-loadtest
+
+# The C library, certificates of the usual authorities, time zones, and no shell. What goes in besides is one program.
+FROM gcr.io/distroless/cc-debian12:nonroot
+COPY --from=build /image/tidegate-loadtest /tidegate-loadtest
+USER 65532:65532
+ENTRYPOINT ["/tidegate-loadtest"]

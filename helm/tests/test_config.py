@@ -1,0 +1,99 @@
+"""The configuration files in the ConfigMaps: TOML that the programs take, made of values and of what the chart knows."""
+
+import os
+import subprocess
+import tempfile
+import tomllib
+import unittest
+from pathlib import Path
+
+from harness import PRESETS, merged, nested, one, render
+from test_render import EVERYTHING
+
+
+def gateway(values=None, preset="default"):
+    return tomllib.loads(one(render(values, preset=preset), "ConfigMap", "tidegate-gateway")["data"]["gateway.toml"])
+
+
+def control_plane(values=None, preset="default"):
+    return tomllib.loads(one(render(values, preset=preset), "ConfigMap", "tidegate-control-plane")["data"]["control-plane.toml"])
+
+
+class Derived(unittest.TestCase):
+    def test_ports_backends_and_drain_come_from_values(self):
+        config = gateway()
+        self.assertEqual(config["client"]["listen"], "0.0.0.0:8000")
+        self.assertEqual(config["store"]["url"], "redis://redis:6379")
+        self.assertEqual(config["bus"]["url"], "nats://nats:4222")
+        self.assertEqual(config["drain"]["window"], "5m")
+        self.assertEqual(config["node"]["replicas"], 3)
+        self.assertNotIn("otlp_endpoint", config["telemetry"])
+
+    def test_own_backends_are_named_by_their_services(self):
+        config = gateway(preset="dev")
+        self.assertEqual(config["store"]["url"], "redis://tidegate-redis:6379")
+        self.assertEqual(config["telemetry"]["otlp_endpoint"], "http://tidegate-jaeger:4317")
+
+    def test_keys_are_files_from_existing_secrets(self):
+        config = gateway(EVERYTHING)
+        self.assertEqual(config["api"]["keys"], [{"name": "shop", "rights": ["publish"], "secret_file": "/etc/tidegate/api-keys/shop"}])
+        self.assertEqual(config["auth"]["jwt"]["keys"], [{"alg": "ES256", "public_key_file": "/etc/tidegate/jwt-keys/0"}])
+        self.assertEqual(config["auth"]["api_keys"][0]["secret_file"], "/etc/tidegate/client-keys/robot")
+        spec = one(render(EVERYTHING), "Deployment", "tidegate-gateway")["spec"]["template"]["spec"]
+        mounts = {it["name"]: it["mountPath"] for it in spec["containers"][0]["volumeMounts"]}
+        for volume, path in {"api-keys": "/etc/tidegate/api-keys", "jwt-keys": "/etc/tidegate/jwt-keys", "tls": "/etc/tidegate/tls"}.items():
+            self.assertEqual(mounts[volume], path)
+        self.assertLessEqual(set(mounts), {it["name"] for it in spec["volumes"]})
+
+    def test_the_control_plane_finds_its_own_gateways(self):
+        config = control_plane(EVERYTHING)
+        selector = dict(it.split("=") for it in config["kubernetes"]["selector"].split(","))
+        labels = one(render(EVERYTHING), "Deployment", "tidegate-gateway")["spec"]["template"]["metadata"]["labels"]
+        self.assertLessEqual(selector.items(), labels.items())
+        self.assertEqual(config["kubernetes"]["service"], "tidegate-gateway")
+        self.assertEqual(config["auth"]["tokens"], [{"name": "admin", "role": "admin", "token_file": "/etc/tidegate/api-tokens/admin"}])
+
+    def test_numbers_of_people_stay_whole(self):
+        written = nested("gateway.config", {"limits": {"connections": 1234567}, "session": {"ttl": "1m"}})
+        self.assertEqual(gateway(written)["limits"]["connections"], 1234567)
+        text = one(render(written), "ConfigMap", "tidegate-gateway")["data"]["gateway.toml"]
+        self.assertIn('"connections" = 1234567\n', text)
+
+
+class Hostile(unittest.TestCase):
+    def test_no_text_can_leave_its_string(self):
+        hostile = 'x"\n[admin]\nlisten = "0.0.0.0:1"\n# {{ .Values }} \\ \u2028 é <&>'
+        config = gateway(nested("gateway.config", {"store": {"prefix": hostile}, "auth": {"jwt": {"issuer": hostile}}}))
+        self.assertEqual(config["store"]["prefix"], hostile)
+        self.assertEqual(config["auth"]["jwt"]["issuer"], hostile)
+        self.assertEqual(config["admin"]["listen"], "0.0.0.0:9000")
+
+    def test_names_of_releases_as_long_as_helm_allows_them_make_valid_objects(self):
+        for it in render(release="r" * 53):
+            self.assertLessEqual(len(it["metadata"]["name"]), 63)
+            self.assertLessEqual(max(map(len, it["metadata"]["labels"].values())), 63)
+
+
+class Accepted(unittest.TestCase):
+    """Only where GATEWAY_BINARY or CONTROL_PLANE_BINARY name one: `scripts/test chart` does."""
+
+    def check(self, binary, text, **environment):
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "config.toml")
+            file.write_text(text)
+            command = [binary, "--config", str(file), "--check-config"]
+            return subprocess.run(command, capture_output=True, text=True, env={"POD_NAME": "pod-1", "POD_IP": "10.0.0.1", **environment})
+
+    @unittest.skipUnless("GATEWAY_BINARY" in os.environ, "GATEWAY_BINARY is not set")
+    def test_the_gateway_takes_what_presets_render(self):
+        for preset in PRESETS:
+            text = one(render(preset=preset), "ConfigMap", "tidegate-gateway")["data"]["gateway.toml"]
+            done = self.check(os.environ["GATEWAY_BINARY"], text)
+            self.assertEqual(done.returncode, 0, f"{preset}: {done.stderr}\n{text}")
+
+    @unittest.skipUnless("CONTROL_PLANE_BINARY" in os.environ, "CONTROL_PLANE_BINARY is not set")
+    def test_the_control_plane_takes_what_presets_render(self):
+        for preset in PRESETS:
+            text = one(render(preset=preset), "ConfigMap", "tidegate-control-plane")["data"]["control-plane.toml"]
+            done = self.check(os.environ["CONTROL_PLANE_BINARY"], text)
+            self.assertEqual(done.returncode, 0, f"{preset}: {done.stderr}\n{text}")
