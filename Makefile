@@ -26,7 +26,7 @@ cluster-demo: ## three gateways, Redis, NATS and a balancer, with a list of thin
 
 .PHONY: test
 test: ## everything that proves the product; installs what it needs
-	@scripts/setup build js browser conformance servers
+	@scripts/setup build js browser conformance servers chart
 	@scripts/test all
 
 .PHONY: test-rust
@@ -48,6 +48,11 @@ test-browser: ## the demo page in a real browser
 conformance: ## all 517 Autobahn cases against a release build
 	@scripts/setup build conformance
 	@scripts/test conformance
+
+.PHONY: test-chart
+test-chart: ## the Helm chart, without a cluster: rendered, checked against Kubernetes' API, alerts tried out
+	@scripts/setup build chart
+	@scripts/test chart
 
 .PHONY: bundle
 bundle: ## builds clients/js into the one file that the demo page loads
@@ -78,6 +83,8 @@ docs: ## rewrites the generated pages under docs/
 	@scripts/setup build
 	UPDATE_DOCS=1 cargo test --quiet --package tidegate-gateway --bins the_documented_
 	UPDATE_DOCS=1 cargo test --quiet --package tidegate-protocol --lib the_documented_
+	@scripts/setup chart
+	scripts/chart generate
 
 .PHONY: clean
 clean: ## removes what was built; installed tools stay
