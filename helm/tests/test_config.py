@@ -3,20 +3,21 @@
 import os
 import subprocess
 import tempfile
-import tomllib
 import unittest
 from pathlib import Path
+
+import tomli
 
 from harness import PRESETS, merged, nested, one, render
 from test_render import EVERYTHING
 
 
 def gateway(values=None, preset="default"):
-    return tomllib.loads(one(render(values, preset=preset), "ConfigMap", "tidegate-gateway")["data"]["gateway.toml"])
+    return tomli.loads(one(render(values, preset=preset), "ConfigMap", "tidegate-gateway")["data"]["gateway.toml"])
 
 
 def control_plane(values=None, preset="default"):
-    return tomllib.loads(one(render(values, preset=preset), "ConfigMap", "tidegate-control-plane")["data"]["control-plane.toml"])
+    return tomli.loads(one(render(values, preset=preset), "ConfigMap", "tidegate-control-plane")["data"]["control-plane.toml"])
 
 
 class Derived(unittest.TestCase):

@@ -80,7 +80,7 @@ http://{{ include "tidegate.name" (list . "jaeger") }}:{{ ternary 4317 4318 (eq 
 {{- end -}}
 {{- if $keys -}}{{- $_ := set $auth "api_keys" $keys -}}{{- end -}}
 {{- $_ := set $derived "auth" $auth -}}
-{{- $_ := set $derived "drain" (dict "lb_propagation" $drain.lbPropagation "window" $drain.window "settle" $drain.settle "margin" $drain.margin "leave_grace" $drain.leaveGrace "max_rate" $drain.maxRate) -}}
+{{- $_ := set $derived "drain" (dict "lb_propagation" $drain.lbPropagation "window" $drain.window "settle" $drain.settle "margin" $drain.margin "leave_grace" $drain.leaveGrace "max_rate" $drain.maxRate "on_deadline" $drain.onDeadline) -}}
 {{- toJson (mergeOverwrite $config $derived) -}}
 {{- end -}}
 
