@@ -38,6 +38,10 @@ pub enum Part {
     StickyRoutes,
     /// [`Budget`](crate::Budget).
     Budget,
+    /// [`Documents`](crate::Documents).
+    Documents,
+    /// [`Leadership`](crate::Leadership).
+    Leadership,
 }
 
 /// What keeps a part from answering.
@@ -70,6 +74,8 @@ impl Part {
             Self::Directory => "directory",
             Self::StickyRoutes => "sticky_routes",
             Self::Budget => "budget",
+            Self::Documents => "documents",
+            Self::Leadership => "leadership",
         }
     }
 

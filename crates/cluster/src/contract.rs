@@ -7,8 +7,10 @@
 pub mod budget;
 pub mod bus;
 pub mod directory;
+pub mod documents;
 pub mod history;
 pub mod idempotency;
+pub mod leadership;
 pub mod presence;
 pub mod sessions;
 pub mod sticky;

@@ -14,6 +14,8 @@
 //! | [`Directory`] | the nodes, and which of them has a session | every route |
 //! | [`StickyRoutes`] | which backend a key went to last | every route |
 //! | [`Budget`] | what all nodes may do in a second, and have | every bucket is full again |
+//! | [`Documents`] | small texts that several programs change | every text |
+//! | [`Leadership`] | which program leads, and under which number | the number begins again |
 //!
 //! Each call of a store is one step: whatever it checks and writes, no other call comes in between. An implementation
 //! over a network does it in one script on the server. What they all promise is written as tests in `contract` (a
@@ -26,9 +28,11 @@ pub mod clock;
 #[cfg(feature = "contract")]
 pub mod contract;
 pub mod directory;
+pub mod documents;
 pub mod fence;
 pub mod history;
 pub mod idempotency;
+pub mod leadership;
 pub mod memory;
 pub mod nats;
 pub mod presence;
@@ -42,9 +46,11 @@ pub use budget::Budget;
 pub use bus::Bus;
 pub use clock::Clock;
 pub use directory::Directory;
+pub use documents::Documents;
 pub use fence::Fence;
 pub use history::History;
 pub use idempotency::Idempotency;
+pub use leadership::Leadership;
 pub use presence::Presence;
 pub use sessions::SessionStore;
 pub use state::State;

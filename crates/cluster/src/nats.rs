@@ -171,6 +171,11 @@ impl NatsBus {
         self.shared.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Says how the cluster is to whoever listens to `PREFIX.health`. The answer says that it is on its way.
+    pub fn publish_health(&self, document: Bytes) -> Answer<()> {
+        self.post(self.shared.config.prefix.health(), document)
+    }
+
     fn post(&self, subject: Subject, message: Bytes) -> Answer<()> {
         let shared = &*self.shared;
         if !shared.is_reachable() {

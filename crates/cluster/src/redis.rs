@@ -23,14 +23,18 @@
 //! | `{dt:TENURE}` | a node's routes |
 //! | `{y:KEY}` | a sticky route |
 //! | `{b:NAME}`, `{c:NAME}` | a budget: a bucket, a count |
+//! | `{o}`, `{o}:c`, `{o}:n` | documents, their names by revision, their last revision |
+//! | `{l}`, `{l}:e` | who leads; the last epoch |
 
 mod breaker;
 mod budget;
 mod client;
 mod config;
 mod directory;
+mod documents;
 mod history;
 mod idempotency;
+mod leadership;
 mod leases;
 mod presence;
 mod script;
@@ -42,8 +46,10 @@ pub use budget::{BudgetConfig, BudgetStats, RedisBudget};
 pub use client::RedisClient;
 pub use config::{Config, ConfigError};
 pub use directory::{DirectoryConfig, DirectoryStats, RedisDirectory};
+pub use documents::{DocumentsConfig, RedisDocuments};
 pub use history::{HistoryConfig, HistoryStats, OnRestart, RedisHistory};
 pub use idempotency::RedisIdempotency;
+pub use leadership::RedisLeadership;
 pub use presence::{PresenceConfig, PresenceStats, RedisPresence};
 pub use sessions::{RedisSessions, SessionsConfig, SessionsStats};
 pub use stats::{Operation, OperationStats, Outcome, Stats};

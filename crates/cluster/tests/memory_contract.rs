@@ -9,10 +9,12 @@ use tidegate_cluster::bus::{Bus, Receiver};
 use tidegate_cluster::clock::{Clock, ManualClock};
 use tidegate_cluster::contract::{self, Harness, Later};
 use tidegate_cluster::memory::{
-    BusConfig, MemoryBudget, MemoryDirectory, MemoryHistory, MemoryIdempotency, MemoryNetwork,
-    MemoryPresence, MemorySessions, MemoryStickyRoutes,
+    BusConfig, MemoryBudget, MemoryDirectory, MemoryDocuments, MemoryHistory, MemoryIdempotency,
+    MemoryLeadership, MemoryNetwork, MemoryPresence, MemorySessions, MemoryStickyRoutes,
 };
-use tidegate_cluster::{Budget, Directory, History, Idempotency, Presence, SessionStore, StickyRoutes};
+use tidegate_cluster::{
+    Budget, Directory, Documents, History, Idempotency, Leadership, Presence, SessionStore, StickyRoutes,
+};
 use tidegate_protocol::id::NodeName;
 use tidegate_protocol::time::Millis;
 
@@ -61,6 +63,18 @@ fn the_sticky_routes() {
 fn the_budget() {
     let make = |clock| Arc::new(MemoryBudget::new(Default::default(), clock)) as Arc<dyn Budget>;
     at_first_poll(contract::budget::check(&Memory::new(make)));
+}
+
+#[test]
+fn the_documents() {
+    let make = |_| Arc::new(MemoryDocuments::new(10)) as Arc<dyn Documents>;
+    at_first_poll(contract::documents::check(&Memory::new(make)));
+}
+
+#[test]
+fn the_leadership() {
+    let make = |clock| Arc::new(MemoryLeadership::new(clock)) as Arc<dyn Leadership>;
+    at_first_poll(contract::leadership::check(&Memory::new(make)));
 }
 
 /// Stores over a clock that is turned by hand.

@@ -1,6 +1,6 @@
 //! Names of channels and nodes as NATS subjects, and back.
 //!
-//! `PREFIX.c.CHANNEL`, `PREFIX.n.NODE`, `PREFIX.all`, and `PREFIX.s.…` for a node's own marks. A name is one token: what
+//! `PREFIX.c.CHANNEL`, `PREFIX.n.NODE`, `PREFIX.all`, `PREFIX.health`, and `PREFIX.s.…` for a node's own marks. A name is one token: what
 //! NATS gives a meaning to is written as `%` and two hexadecimal digits, and so is `%`; all else stands for itself. So no
 //! name reads as another's subject, nor as a pattern, and `nats sub 'tidegate.c.chat:*'` means what it seems to.
 
@@ -55,6 +55,11 @@ impl Prefix {
     /// Every node's mailbox.
     pub(super) fn all(&self) -> Subject {
         format!("{}.all", self.0).into()
+    }
+
+    /// Where the control plane says how the cluster is; for whoever is interested.
+    pub(super) fn health(&self) -> Subject {
+        format!("{}.health", self.0).into()
     }
 
     /// Where a node's marks to itself live, one subject below this for each end.

@@ -89,6 +89,13 @@ impl RedisDirectory {
         }))
     }
 
+    /// Drops some routes of the node that died first and has left any, at most a thousand; `None`: nothing is left of any.
+    /// The number counts entries that were looked at, those of routes that had moved on among them.
+    pub fn sweep(&self) -> Answer<Option<usize>> {
+        let shared = Arc::clone(&self.0);
+        self.0.client.enter(async move { shared.sweep().await })
+    }
+
     /// What it has done.
     pub fn stats(&self) -> DirectoryStats {
         DirectoryStats { dropped_total: self.0.dropped.total(), unleased_total: self.0.unleased.total() }

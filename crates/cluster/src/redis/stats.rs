@@ -46,6 +46,9 @@ pub enum Operation {
     StickyRemove,
     BudgetTake,
     BudgetReport,
+    DocumentsRead,
+    DocumentsWrite,
+    LeadershipClaim,
     Index,
 }
 
@@ -262,6 +265,9 @@ operations! {
     StickyRemove, "sticky_remove", StickyRoutes;
     BudgetTake, "budget_take", Budget;
     BudgetReport, "budget_report", Budget;
+    DocumentsRead, "documents_read", Documents;
+    DocumentsWrite, "documents_write", Documents;
+    LeadershipClaim, "leadership_claim", Leadership;
     Index, "index", Sessions;
 }
 

@@ -15,19 +15,23 @@ use super::{REMOVE_FROM_TENURE, REMOVE_FROM_USER, Shared, done};
 impl Shared {
     /// Drops some of what the nodes left that died first. Several nodes may be at it: what one has dropped the others do
     /// not find.
-    pub(super) async fn sweep(&self) -> Result<(), Unavailable> {
-        let Some(tenure) = self.leases.ended(1).await?.first().copied() else { return Ok(()) };
+    pub(super) async fn sweep(&self) -> Result<Option<usize>, Unavailable> {
+        let Some(tenure) = self.leases.ended(1).await?.first().copied() else { return Ok(None) };
         let args = Args::new().number(ROUTES_AT_ONCE);
         let left = self.client.call(&SOME_OF_TENURE, vec![self.tenure_key(tenure)], args, entries).await?;
         if left.is_empty() {
-            return self.leases.forget(tenure).await;
+            self.leases.forget(tenure).await?;
+            return Ok(Some(0));
         }
         for dropped in join_all(left.iter().map(|entry| self.drop_dead(*entry, tenure))).await {
             self.dropped.add(u64::from(dropped?));
         }
         // Now that they are gone; entries of routes that were gone before go with them.
         let args = left.iter().fold(Args::new(), |args, entry| args.bytes(&entry.encode()));
-        self.client.call(&REMOVE_FROM_TENURE, vec![self.tenure_key(tenure)], args, |value| done(&value)).await
+        self.client
+            .call(&REMOVE_FROM_TENURE, vec![self.tenure_key(tenure)], args, |value| done(&value))
+            .await?;
+        Ok(Some(left.len()))
     }
 
     async fn drop_dead(&self, entry: Entry, tenure: Tenure) -> Result<bool, Unavailable> {
