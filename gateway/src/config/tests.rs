@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tidegate_service::config::{Startup, load};
+use tidegate_service::config::{Outline, Startup, load};
 use tidegate_service::log::Format as LogFormat;
 
 use super::telemetry::export_settings;
@@ -303,6 +303,23 @@ fn the_documented_keys_are_those_that_exist() {
     let page = fs::read_to_string(&path).unwrap();
 
     assert!(page == Config::reference(), "docs/configuration.md is stale; run `make docs`");
+}
+
+#[test]
+fn the_documented_schema_of_the_chart_has_the_keys_that_exist() {
+    let path = project_file("helm/schema/gateway.json");
+    let mut schema = serde_json::to_string_pretty(&Outline::of::<Config>().json_schema()).unwrap();
+    schema.push('\n');
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, &schema).unwrap();
+    }
+
+    let file = fs::read_to_string(&path).unwrap();
+
+    assert!(
+        file == schema,
+        "helm/schema/gateway.json is stale; run `make docs`, then `scripts/chart generate`"
+    );
 }
 
 #[test]
