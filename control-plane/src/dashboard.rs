@@ -12,8 +12,8 @@ use axum::routing::get;
 mod tests;
 
 /// Serves the page at `/` and its parts below `/dashboard/`.
-pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    ASSETS.iter().fold(Router::new(), |router, asset| router.route(asset.path, get(async || asset)))
+pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    ASSETS.iter().fold(Router::new(), |router, asset| router.route(asset.path, get(async move || asset)))
 }
 
 /// One file of the page.
@@ -24,8 +24,12 @@ struct Asset {
     text: &'static str,
 }
 
-const ASSETS: [Asset; 11] = [
-    Asset { path: "/", media_type: "text/html; charset=utf-8", text: include_str!("dashboard/dashboard.html") },
+static ASSETS: [Asset; 11] = [
+    Asset {
+        path: "/",
+        media_type: "text/html; charset=utf-8",
+        text: include_str!("dashboard/dashboard.html"),
+    },
     Asset {
         path: "/dashboard/dashboard.css",
         media_type: "text/css; charset=utf-8",

@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 const SOURCE = fileURLToPath(new URL("../../control-plane/src/", import.meta.url));
 const TYPES = { ".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8" };
 /** The roles of the tokens that it knows. */
-const ROLES = { "may-look": "view", "may-act": "operate" };
+const ROLES = { "may-look": "view", "may-act": "operate", "may-force": "admin" };
 
 export class FakeControlPlane {
   /** The health document that whoever comes is told first. */
@@ -93,7 +93,7 @@ export class FakeControlPlane {
   }
 
   #known(call) {
-    if (call === "GET /v1/operations") return [200, { operations: [...this.operations.values()] }];
+    if (call === "GET /v1/operations") return [200, { operations: [...this.operations.values()].filter(({ finishedAt }) => finishedAt) }];
     const operation = this.operations.get(call.replace("GET /v1/operations/", ""));
     return operation && [200, operation];
   }

@@ -63,17 +63,22 @@ export async function ask(path, options) {
   }
 }
 
-function wordsOf(status, { title, detail, remedy }) {
+/** What is wrong, the numbers behind it, and what to do. */
+function wordsOf(status, { title, detail, details }) {
   const said = [title, detail].filter((part) => typeof part === "string" && part).join(": ") || `The answer was HTTP ${status}.`;
-  const todo = typeof remedy === "string" && remedy ? remedy : TODO[status];
-  return todo ? `${said}\n${todo}` : said;
+  const numbers = Object.entries(details ?? {}).filter(([, value]) => typeof value !== "object").map(([name, value]) => `${inWords(name)}: ${value}`);
+  return [said, numbers.join(" · "), TODO[status]].filter(Boolean).join("\n");
 }
 
-/** What to do where the answer does not say it. */
+/** `freeConnections` as people write it. */
+function inWords(key) {
+  return key.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+}
+
+/** What to do where the answer cannot know it. */
 const TODO = {
   0: "It may be restarting; another replica can be asked the same.",
   401: "Sign in with a token of the control plane.",
-  403: "This needs a token with the role “operate”.",
   429: "Wait a moment, then try again.",
   503: "Wait a moment, then try again.",
 };

@@ -74,8 +74,8 @@ async function refresh() {
     }
     const beside = operations.map(({ id }) => id).join();
     if (beside !== endedBeside) {
-      const page = await call("GET", `v1/operations?limit=${ENDED_MAX}`);
-      showEnded(page.operations.filter(({ finishedAt }) => finishedAt), act);
+      const page = await call("GET", `v1/operations?state=finished&limit=${ENDED_MAX}`);
+      showEnded(page.operations, act);
       endedBeside = beside;
     }
   } finally {

@@ -15,7 +15,7 @@ function makeCard({ id }, act) {
   const buttons = append(head, "div", "op-buttons");
   for (const is of ["pause", "resume", "force", "abort"]) {
     parts[is] = button(buttons, COMMANDS[is], is === "abort" || is === "force" ? "small danger" : "small", () => act({ id, is }));
-    parts[is].dataset.needs = "operate";
+    parts[is].dataset.needs = is === "force" ? "admin" : "operate";
     parts[is].setAttribute("aria-label", `${COMMANDS[is]} ${id}`);
   }
   parts.bar = shareBar(card);
