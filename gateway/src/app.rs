@@ -1,15 +1,14 @@
 //! The composition root: every part of a gateway, built in the order of the data path, sockets bound last.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use tidegate_cluster::Clock;
 use tidegate_protocol::id::{NodeName, NodeNameError};
-use tidegate_protocol::time::whole_ms;
 use tidegate_service::admin::{AdminServer, AdminThread, Shown};
 use tidegate_service::lifecycle::{Exit, Lifecycle, Phase, Signals, drain_on_signal};
 use tidegate_service::log::LogHandle;
@@ -25,7 +24,9 @@ use crate::admission::overload::watch::watch;
 use crate::broker::BrokerServices;
 use crate::broker::outside::{Outside, OutsideError};
 use crate::config::telemetry::export_settings;
-use crate::config::{Config, Drain, Tls};
+use crate::config::{Config, Tls};
+use crate::drain::http::extension;
+use crate::drain::run::Task;
 use crate::http::api::{ApiLimits, ApiParts, ApiServer, ApiStats, router};
 use crate::http::raw_path::RawPath;
 use crate::http::{HttpDeadlines, HttpServer, Pages};
@@ -44,8 +45,8 @@ const HTTP_REQUESTS_MAX: usize = 256;
 const DESCRIPTORS_RESERVED: u64 = 128;
 /// How long the servers that nodes share may take to answer before the node serves without them.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How much longer than told a client may take to leave: its timer and the way to it.
-const LATECOMERS: Duration = Duration::from_millis(500);
+/// How long clients may at least take to answer their close frames.
+const CLOSE_TIMEOUT_MIN: Duration = Duration::from_millis(500);
 /// How long the servers that nodes share may take to get the last messages and writes.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long workers may take to end once they were told to drop everything.
@@ -67,7 +68,6 @@ struct Parts {
     reloader: Option<(TlsReloader, Duration)>,
     admin: AdminThread,
     lifecycle: Lifecycle,
-    drain: Drain,
     client: SocketAddr,
     admin_address: SocketAddr,
     name: String,
@@ -187,15 +187,18 @@ impl App {
             certificates,
             log_lines_dropped: Box::new(move || lines.lines_dropped()),
         }));
-        let probe = GatewayProbe {
+        // Just built, so nobody has filled it before.
+        let _ = node.broker.admin.set(advertised(&config.node.advertise, admin_address).into());
+        let probe = Arc::new(GatewayProbe {
             node: Arc::clone(&node),
             name: config.node.name.clone(),
             client,
             admin: admin_address,
             lifecycle: lifecycle.clone(),
-        };
+        });
         let shown = Shown {
-            probe: Arc::new(probe),
+            extension: extension(Arc::clone(&probe)),
+            probe,
             lifecycle: lifecycle.clone(),
             metrics: Arc::new(metrics),
             log,
@@ -212,7 +215,6 @@ impl App {
             reloader: reloader.map(|reloader| (reloader, config.client.tls.reload_interval)),
             admin,
             lifecycle,
-            drain: config.drain.clone(),
             client,
             admin_address,
             name: config.node.name.clone(),
@@ -296,7 +298,7 @@ impl Parts {
         );
         let exit = tokio::select! {
             cut = drain_on_signal(&self.lifecycle, &mut signals) => return Ok((cut, self.admin)),
-            exit = serve_until_drained(&self.lifecycle, &self.node, &self.drain, endings) => exit,
+            exit = serve_until_drained(&self.lifecycle, &self.node, endings) => exit,
         };
         self.node.broker.finish(FLUSH_TIMEOUT).await;
         self.lifecycle.advance(Phase::Stopped);
@@ -306,43 +308,32 @@ impl Parts {
     }
 }
 
-/// Waits for the drain that a signal begins, and goes through it: load balancers first, then the clients.
+/// Runs the drain's task until it has drained the node after a signal, and lets the workers end then.
 async fn serve_until_drained(
     lifecycle: &Lifecycle,
-    node: &Node,
-    drain: &Drain,
+    node: &Arc<Node>,
     mut endings: mpsc::Receiver<io::Result<()>>,
 ) -> Exit {
-    tokio::select! {
-        () = lifecycle.reached(Phase::Draining) => {}
+    let ending = tokio::select! {
+        ending = Task::new(Arc::clone(node)).run(lifecycle.clone()) => ending,
         ending = endings.recv() => {
             tracing::error!(?ending, "a worker ended by itself");
             return Exit::Internal;
         }
-    }
-    tokio::time::sleep(drain.lb_propagation).await;
-    node.start_draining();
-    if !drain.leave_grace.is_zero() && node.broker.roster.len() > 0 {
-        let within = drain.leave_grace.min(drain.window / 2);
-        tell_workers(node, || Mail::Notice { within_ms: whole_ms(within) }).await;
-        let _ = tokio::time::timeout(within + LATECOMERS, all_left(node)).await;
-    }
+    };
     tell_workers(node, || Mail::Drain).await;
-    if tokio::time::timeout(drain.window, all_ended(&mut endings)).await.is_err() {
-        tracing::warn!(connections = node.connections(), "drain.window is over, dropping who is left");
+    let patience = ending.last_moment.saturating_duration_since(Instant::now()).max(CLOSE_TIMEOUT_MIN);
+    if tokio::time::timeout(patience, all_ended(&mut endings)).await.is_err() {
+        tracing::warn!(
+            connections = node.connections(),
+            "the time of the drain is over, dropping who is left"
+        );
         tell_workers(node, || Mail::Stop).await;
         // A worker that is stuck must not keep the process from ending.
         let _ = tokio::time::timeout(STOP_TIMEOUT, all_ended(&mut endings)).await;
     }
     tracing::info!("drained");
     Exit::Clean
-}
-
-/// Waits until no session has a connection here any more.
-async fn all_left(node: &Node) {
-    while node.broker.roster.len() > 0 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 async fn all_ended(endings: &mut mpsc::Receiver<io::Result<()>>) {
@@ -374,6 +365,23 @@ fn start_worker(
         let _ = ended.try_send(ending);
     })?;
     Ok(())
+}
+
+/// The URL by which others reach the admin port that is bound to `bound`.
+fn advertised(configured: &str, bound: SocketAddr) -> String {
+    if configured.contains("://") {
+        return configured.to_owned();
+    }
+    let with_port = |host: IpAddr| format!("http://{}", SocketAddr::new(host, bound.port()));
+    let own = if bound.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { bound.ip() };
+    match (configured, configured.parse::<IpAddr>()) {
+        ("", _) => with_port(own),
+        (_, Ok(host)) => with_port(host),
+        (host, _) if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) => {
+            format!("http://{host}")
+        }
+        (host, _) => format!("http://{host}:{}", bound.port()),
+    }
 }
 
 /// The configured number of workers, or one for each core this process may use.
@@ -424,4 +432,25 @@ fn pages(config: &Config) -> Pages {
     // A path that cannot be parsed stops the node from being built.
     let upgrade_only = config.raw.iter().filter_map(|raw| RawPath::parse(&raw.path).ok()).collect();
     Pages { demo_page: config.client.demo_page, upgrade_only }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_admin_port_is_advertised_as_configured_or_as_it_is_bound() {
+        for (configured, bound, url) in [
+            ("", "0.0.0.0:9000", "http://127.0.0.1:9000"),
+            ("", "10.0.0.7:9000", "http://10.0.0.7:9000"),
+            ("10.1.2.3", "0.0.0.0:9000", "http://10.1.2.3:9000"),
+            ("fd00::7", "[::]:9000", "http://[fd00::7]:9000"),
+            ("[fd00::7]:1", "[::]:9000", "http://[fd00::7]:1"),
+            ("pod-7.gateways", "0.0.0.0:9000", "http://pod-7.gateways:9000"),
+            ("pod-7:9001", "0.0.0.0:9000", "http://pod-7:9001"),
+            ("https://pod-7/admin", "0.0.0.0:9000", "https://pod-7/admin"),
+        ] {
+            assert_eq!(advertised(configured, bound.parse().unwrap()), url);
+        }
+    }
 }

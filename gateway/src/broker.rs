@@ -20,8 +20,8 @@ pub(crate) mod standing;
 pub(crate) mod tail;
 mod upkeep;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tidegate_cluster::{Clock, Unavailable};
@@ -58,6 +58,10 @@ pub(crate) struct Broker {
     pub(crate) node: NodeName,
     pub(crate) clock: Clock,
     pub(crate) started_at: Millis,
+    /// Where the node stands, as the others are told: a [`drain::machine::Phase`](crate::drain::machine::Phase).
+    pub(crate) phase: AtomicU8,
+    /// Where the others find the admin port, once that is known.
+    pub(crate) admin: OnceLock<Arc<str>>,
     pub(crate) namespaces: Namespaces,
     pub(crate) terms: Terms,
     pub(crate) outside: Outside,

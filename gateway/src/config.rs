@@ -73,7 +73,7 @@ config_section! {
         /// When the gateway refuses new clients to keep the ones it has: 503 with `Retry-After`. From nine tenths of a bound
         /// on, it refuses sessions that are new (4051) and takes those that are resumed.
         pub overload: Overload = section();
-        /// How the gateway leaves after SIGTERM.
+        /// How the gateway sends its clients away, after SIGTERM or when the control plane orders it.
         pub drain: Drain = section();
         /// What the gateway tells about itself.
         pub telemetry: Telemetry = section();
@@ -92,6 +92,10 @@ config_section! {
         pub workers: usize = value(0).within(0..=1024);
         /// How many gateways serve together.
         pub replicas: u32 = value(1).within(1..=10_000);
+        /// How the others and the control plane reach the admin port: a URL, `HOST:PORT` or a host; the port is that of
+        /// `admin.listen` where it is left out. Empty: the address that the admin port is bound to, or 127.0.0.1 where that
+        /// is every address.
+        pub advertise: String = computed("`POD_IP`, else empty", pod_ip);
         /// How long this node counts as there without saying so to the others: then its clients have left for them, and it
         /// sends away those it finds when it goes on after all.
         pub lease: Duration = value(seconds(15)).within(seconds(3)..=seconds(300));
@@ -223,15 +227,34 @@ config_section! {
 }
 
 config_section! {
-    /// How the gateway leaves after SIGTERM.
+    /// How the gateway sends its clients away, after SIGTERM or when the control plane orders it; an order may bring its own
+    /// durations. The process ends within the sum of `lb_propagation`, `window`, `settle` and `margin` after SIGTERM.
     pub struct Drain {
         /// How long load balancers may go on sending clients; the gateway accepts them until then.
         pub lb_propagation: Duration = value(Duration::ZERO).within(Duration::ZERO..=seconds(3600));
-        /// How long clients of the native dialect may take to leave by themselves, each at a moment of its own; at most half of
-        /// `window`. Zero: they are closed at once, as those of the raw dialect are when it is over.
+        /// How long a client of the native dialect that was told to leave may take before it is closed; at most half of
+        /// `window`. Zero: it is closed at once, as those of the raw dialect are.
         pub leave_grace: Duration = value(seconds(5)).within(Duration::ZERO..=seconds(3600));
-        /// How long telling every client and writing out what waits for it may take.
+        /// How long sending every client away may take. The pace follows from it, and from `max_rate`.
         pub window: Duration = value(seconds(20)).within(Duration::ZERO..=seconds(86_400));
+        /// How long sessions that were sent away are awaited on other nodes before the process ends.
+        pub settle: Duration = value(seconds(5)).within(Duration::ZERO..=seconds(3600));
+        /// Over what time those are closed who are left when `window` is over.
+        pub margin: Duration = value(seconds(5)).within(Duration::ZERO..=seconds(3600));
+        /// Clients sent away a second by all nodes that drain at the same time, without an order: each node keeps to its part.
+        pub max_rate: u32 = value(500).within(1..=1_000_000);
+        /// What happens to clients that cannot be sent away within `window` at `max_rate`.
+        pub on_deadline: OnDeadline = value(OnDeadline::Burst);
+    }
+}
+
+config_choice! {
+    /// What happens to clients that cannot be sent away in time.
+    pub enum OnDeadline {
+        /// They go faster than `max_rate`, as evenly as the time allows, and the last of them over `margin`.
+        Burst = "burst",
+        /// They are cut when `window` is over.
+        Cut = "cut",
     }
 }
 
@@ -301,6 +324,10 @@ impl Raw {
         };
         vec![raw("/echo", RawMode::Echo), raw("/raw/{channel}", RawMode::Channel)]
     }
+}
+
+fn pod_ip(environment: &Environment) -> String {
+    environment.text("POD_IP").unwrap_or_default().to_owned()
 }
 
 /// `POD_NAME`, else the host name with a tail that tells two gateways on one machine apart.

@@ -56,6 +56,8 @@ pub(crate) struct Connection {
     pub(crate) reading: Reading,
     /// The client sent its FIN: it is read until the stream's end, which makes no event of its own.
     pub(crate) read_closed: bool,
+    /// A drain has told it to leave.
+    pub(crate) is_asked_to_leave: bool,
     /// Index of its `[[raw]]` route.
     pub(crate) route: u16,
     /// Unique on this node; the worker's index is in the upper bits.

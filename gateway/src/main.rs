@@ -7,6 +7,7 @@ mod app;
 mod broker;
 mod config;
 mod connection;
+mod drain;
 mod ending;
 mod http;
 mod hub;

@@ -5,6 +5,7 @@
 mod admission;
 mod api;
 mod cluster;
+mod drain;
 mod page;
 mod sessions;
 pub(crate) mod stats;
@@ -55,6 +56,7 @@ impl Collector for NodeCollector {
         page.messages()?;
         page.sessions()?;
         page.deliveries()?;
+        page.drain()?;
         page.stores()?;
         page.cluster()?;
         page.api(&self.api)?;

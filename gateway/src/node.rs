@@ -8,8 +8,8 @@ pub(crate) mod testing;
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use rustls::ServerConfig;
@@ -37,6 +37,7 @@ use crate::broker::tail::Tails;
 use crate::broker::{Broker, BrokerStats, Terms};
 use crate::config::store::MEMORY;
 use crate::config::{Config, Limits, RawMode};
+use crate::drain::Drain;
 use crate::http::HttpDoor;
 use crate::http::raw_path::{RawPath, RawPathError};
 use crate::hub::directory::Directory;
@@ -81,7 +82,8 @@ pub(crate) struct Node {
     pub(crate) started: Instant,
     /// The same moment in Unix time.
     pub(crate) started_unix: Millis,
-    draining: AtomicBool,
+    /// How it sends its clients to other nodes.
+    pub(crate) drain: Drain,
 }
 
 /// What a node is made of, beside its settings.
@@ -130,6 +132,7 @@ impl Node {
         let directory: Arc<Directory> = Arc::default();
         let posts = SharedPosts::default();
         let spans = Spans::new(tracer, system(config.store.url.expose()), system(config.bus.url.expose()));
+        let is_shared = outside.is_store_shared();
         let broker = Broker {
             node: NodeName::parse(&config.node.name)?,
             budget: Arc::new(ClusterBudget::new(
@@ -141,6 +144,8 @@ impl Node {
             spans: spans.clone(),
             clock,
             started_at: started_unix,
+            phase: AtomicU8::default(),
+            admin: OnceLock::new(),
             namespaces: Namespaces::new(&config.namespaces),
             terms: Terms {
                 node_lease: config.node.lease,
@@ -199,7 +204,7 @@ impl Node {
             spans,
             started,
             started_unix,
-            draining: AtomicBool::new(false),
+            drain: Drain::new(&config.drain, is_shared),
         })
     }
 
@@ -225,15 +230,6 @@ impl Node {
     /// Connections of all workers that were answered with 101 and are not closing.
     pub(crate) fn open_connections(&self) -> u64 {
         self.stats.iter().map(|stats| stats.open_plain.get() + stats.open_tls.get()).sum()
-    }
-
-    /// Refuses new clients from now on.
-    pub(crate) fn start_draining(&self) {
-        self.draining.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
     }
 }
 

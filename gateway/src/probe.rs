@@ -47,8 +47,11 @@ impl Probe for GatewayProbe {
         if self.lifecycle.phase() == Phase::Starting {
             reasons.push("starting".to_owned());
         }
-        if self.node.is_draining() {
-            reasons.push("draining: new clients are refused".to_owned());
+        if !self.node.drain.is_ready() {
+            reasons.push(format!(
+                "draining ({}): new clients shall go elsewhere",
+                self.node.drain.phase().name()
+            ));
         }
         if let Some((reason, Level::Closed)) = self.node.gate.closed_by() {
             reasons.push(format!("overloaded ({}): new clients are refused", reason.name()));
@@ -83,6 +86,7 @@ impl Probe for GatewayProbe {
                 "reason": self.node.gate.closed_by().map(|(reason, _)| reason.name()),
             },
             "channels": self.node.directory.len(),
+            "drain": self.node.drain.phase().name(),
             "degraded": self.node.broker.modes().into_iter().map(Mode::name).collect::<Vec<_>>(),
         })
     }

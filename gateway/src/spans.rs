@@ -117,6 +117,11 @@ impl Spans {
         span
     }
 
+    /// A drain, from its first phase to its end; always kept. `trace`: of the operation that it is a part of.
+    pub(crate) fn drain(&self, trace: Option<&str>) -> Span {
+        self.tracer.start_always(SpanKind::Internal, "drain", trace.and_then(TraceParent::parse))
+    }
+
     /// A span below one that is sampled, and nothing below anything else: what no publisher decided to trace is not
     /// traced from the middle on.
     fn below(&self, kind: SpanKind, operation: Operation, channel: &str, trace: Option<&str>) -> Traced {

@@ -7,6 +7,7 @@
 pub(crate) mod accept;
 pub(crate) mod closing;
 pub(crate) mod driver;
+pub(crate) mod evict;
 pub(crate) mod frames;
 pub(crate) mod handshake;
 pub(crate) mod ingest;
@@ -44,6 +45,7 @@ use crate::hub::{ChannelIndex, Hub};
 use crate::metrics::stats::WorkerStats;
 use crate::net::listener::AcceptBackoff;
 use crate::node::Node;
+use evict::Departures;
 use mail::{Mail, Mailbox, Parcel};
 use wheel::{Tick, Wheel, start_of, tick_of};
 
@@ -123,8 +125,8 @@ pub(crate) struct Worker {
     lanes: Vec<VecDeque<Parcel>>,
     /// The next slot whose connection is to be sent away; none while the worker serves.
     drain_cursor: Option<usize>,
-    /// How far the notice of a drain has come, and how long clients may take to leave: milliseconds.
-    notice: Option<(usize, u64)>,
+    /// Who is to leave, and who was told to.
+    departures: Departures,
     stopped: bool,
 }
 
@@ -183,7 +185,7 @@ impl Worker {
             delivery_units: 0,
             lanes: (0..workers).map(|_| VecDeque::new()).collect(),
             drain_cursor: None,
-            notice: None,
+            departures: Departures::default(),
             stopped: false,
             node,
         }
@@ -215,7 +217,7 @@ impl Worker {
             || self.mail_more
             || !self.due.is_empty()
             || self.is_sending_away()
-            || self.is_giving_notice()
+            || self.is_evicting()
             || self.hub.has_backlog()
             || !self.ready.is_empty() && !self.is_congested();
         if has_work {
@@ -252,7 +254,7 @@ impl Worker {
             self.tick();
         }
         self.handle_timers();
-        self.give_notice();
+        self.evict();
         self.send_away();
         self.continue_deliveries();
     }
@@ -435,9 +437,12 @@ impl Worker {
                     self.stats.loop_lag_us.set(u64::try_from(lag).unwrap_or(u64::MAX));
                     self.stats.probes_read.add(1);
                 }
-                Mail::Notice { within_ms } => self.begin_notice(within_ms),
+                Mail::Evict(eviction) => self.handle_eviction(eviction),
+                Mail::Spare => self.spare(),
+                Mail::CloseDoor => self.stop_listening(),
                 Mail::Drain => self.drain(),
                 Mail::Stop => self.stopped = true,
+                Mail::Handshakes(reply) => drop(reply.send(self.slow_addresses())),
                 // The asker may have given up.
                 Mail::Describe { limit, reply } => drop(reply.send(self.describe(limit))),
             }

@@ -201,6 +201,11 @@ impl CloseCause {
         }
     }
 
+    /// Whether the node sent the client away to go on elsewhere: what was published for it goes out before its close.
+    pub const fn is_departure(self) -> bool {
+        matches!(self, Self::Shutdown | Self::Drain | Self::Rebalance)
+    }
+
     /// The cause that a close code of the frame decoder stands for.
     pub const fn of_decode(code: u16) -> Self {
         match code {

@@ -12,6 +12,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use axum::Router;
 use serde_json::Value;
 
 use crate::lifecycle::Lifecycle;
@@ -55,4 +56,15 @@ pub struct Shown {
     pub log: LogHandle,
     /// What it was built from.
     pub build: BuildInfo,
+    /// Paths of the application's own.
+    pub extension: Extension,
+}
+
+/// Paths that only the application knows, beside those that every process has; the default has none.
+#[derive(Clone, Default)]
+pub struct Extension {
+    /// Its routes; they bound their bodies themselves where the admin port's own bound does not fit.
+    pub routes: Router,
+    /// One line a path, for whoever asks for one that does not exist.
+    pub paths: &'static str,
 }

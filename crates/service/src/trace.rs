@@ -82,6 +82,21 @@ impl Tracer {
         Span::open(source, own, parent, kind, name.into(), began())
     }
 
+    /// Starts a span now that is always kept: for what is rare, and asked about whenever it happened. A child of `parent`
+    /// where there is one.
+    pub fn start_always(
+        &self,
+        kind: SpanKind,
+        name: impl Into<Cow<'static, str>>,
+        parent: Option<TraceParent>,
+    ) -> Span {
+        let Some(source) = &self.0 else { return Span::none() };
+        let ids = RandomIdGenerator::default();
+        let trace = parent.map_or_else(|| ids.new_trace_id(), |parent| parent.trace_id());
+        let own = TraceParent::new(trace, ids.new_span_id(), FLAG_SAMPLED | FLAG_RANDOM);
+        Span::open(source, own, parent, kind, name.into(), SystemTime::now())
+    }
+
     /// What became of the spans so far; all zero where tracing is off.
     pub fn stats(&self) -> TraceStats {
         self.0.as_ref().map(|source| source.queue.stats()).unwrap_or_default()

@@ -171,6 +171,11 @@ impl Session {
         matches!(self.phase, Phase::Ready)
     }
 
+    /// Whether the client waits for the answer to a command.
+    pub fn has_pending(&self) -> bool {
+        self.pending > 0 || matches!(self.phase, Phase::Connecting(_))
+    }
+
     /// Why the session closes, once it does.
     pub fn closed(&self) -> Option<CloseCause> {
         match self.phase {

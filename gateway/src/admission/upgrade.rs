@@ -159,7 +159,7 @@ fn query_token(node: &Node, query: Option<&str>) -> Option<String> {
 }
 
 fn check_door(node: &Node, door: Option<HandshakeOutcome>) -> Result<(), Refused> {
-    let draining = node.is_draining().then_some(HandshakeOutcome::Draining);
+    let draining = node.drain.is_shut().then_some(HandshakeOutcome::Draining);
     let Some(outcome) = door.or(draining) else { return Ok(()) };
     let (status, why, retry_after_s) = match outcome {
         HandshakeOutcome::AddressLimit => {
@@ -278,7 +278,7 @@ mod tests {
         ] {
             assert_eq!(refusal(&node, "/nowhere", "", Some(door)), expected);
         }
-        node.start_draining();
+        node.drain.shut();
         assert_eq!(refusal(&node, "/echo", "", None), (503, "draining", Some(1)));
     }
 

@@ -16,6 +16,7 @@ use super::Broker;
 use super::modes::Mode;
 use super::outside::Store;
 use super::standing::{UNDER_WAY_MAX, Wish};
+use crate::drain::machine::Phase;
 use crate::hub::directory::Realm;
 use crate::worker::mail::{Close, Order};
 
@@ -83,13 +84,13 @@ impl Broker {
         let load = u64::from(connections) * 1_000 / u64::from(capacity.max(1));
         let record = NodeRecord {
             name: self.node.clone(),
-            phase: "serving".into(),
+            phase: Phase::of(self.phase.load(Ordering::Relaxed)).name().into(),
             version: env!("CARGO_PKG_VERSION").into(),
             connections,
             capacity,
             load_permille: u16::try_from(load).unwrap_or(u16::MAX),
             started_at: self.started_at,
-            admin: None,
+            admin: self.admin.get().cloned(),
         };
         let announced = self.outside.places.announce(record, self.terms.node_lease).await;
         let present = self.outside.presence.touch(&self.node, self.terms.node_lease).await;

@@ -145,6 +145,17 @@ pub(crate) struct WorkerStats {
     /// Times that missing publications were read from history.
     pub(crate) gaps_repaired: Single,
 
+    /// Clients told to leave that are still there.
+    pub(crate) drain_asked: Single,
+    /// Clients that a drain told to leave or closed.
+    pub(crate) drain_moved: Single,
+    /// Of these, gone by themselves after they were told.
+    pub(crate) drain_left: Single,
+    /// Of these, closed in pace.
+    pub(crate) drain_closed: Single,
+    /// Of these, closed in a hurry.
+    pub(crate) drain_forced: Single,
+
     pub(crate) outbox_bytes: Single,
     pub(crate) pool_in_use_bytes: Single,
     pub(crate) pool_free_bytes: Single,
@@ -191,6 +202,11 @@ impl WorkerStats {
             gaps_told: Single::default(),
             publications_duplicate: Single::default(),
             gaps_repaired: Single::default(),
+            drain_asked: Single::default(),
+            drain_moved: Single::default(),
+            drain_left: Single::default(),
+            drain_closed: Single::default(),
+            drain_forced: Single::default(),
             outbox_bytes: Single::default(),
             pool_in_use_bytes: Single::default(),
             pool_free_bytes: Single::default(),

@@ -135,6 +135,7 @@ impl Worker {
             awaits_writable: false,
             reading: Reading::Wanted,
             read_closed: false,
+            is_asked_to_leave: false,
             route: 0,
             id: self.next_id,
             peer,
@@ -170,6 +171,11 @@ impl Worker {
     /// Counts the connection under its client's address; over the limit its request will be refused.
     pub(super) fn take_address_permit(&mut self, slot: usize) {
         let connection = &mut self.connections[slot];
+        if self.node.drain.blocked.refuses(connection.peer.ip(), self.turn_began)
+            && let Phase::Handshaking(handshake) = &mut connection.phase
+        {
+            handshake.refusal.get_or_insert(HandshakeOutcome::AddressLimit);
+        }
         match self.node.addresses.try_acquire(connection.peer.ip()) {
             Ok(permit) => connection.permit = Some(permit),
             Err(_) => {
@@ -183,7 +189,7 @@ impl Worker {
     /// Whether the node takes new clients at all. Told to the client only when its request is read: an answer before
     /// the question would be lost to a reset.
     fn door_refusal(&self, open: u64) -> Option<HandshakeOutcome> {
-        if self.node.is_draining() {
+        if self.node.drain.is_shut() {
             return Some(HandshakeOutcome::Draining);
         }
         (open >= self.node.limits.connections).then_some(HandshakeOutcome::NodeLimit)

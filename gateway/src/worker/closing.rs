@@ -62,14 +62,14 @@ impl Worker {
         code: Option<CloseCode>,
         reason: &str,
     ) {
-        if cause == CloseCause::Shutdown {
+        if cause.is_departure() {
             for membership in self.memberships(slot) {
                 self.deliver_rest(membership, slot);
             }
         }
         self.account(slot, cause, reason);
         let farewell = match cause {
-            CloseCause::Shutdown => Farewell::AwaitClose,
+            departure if departure.is_departure() => Farewell::AwaitClose,
             _ => Farewell::Linger,
         };
         let connection = &mut self.connections[slot];
@@ -187,42 +187,12 @@ impl Worker {
         self.drain_cursor.get_or_insert(0);
     }
 
-    /// Clients are to leave by themselves. New ones find nobody here: a load balancer that only connects to see whether a
-    /// node is well takes another one.
-    pub(super) fn begin_notice(&mut self, within_ms: u64) {
-        self.stop_listening();
-        self.notice = Some((0, within_ms));
-    }
-
-    fn stop_listening(&mut self) {
+    /// No new clients. A load balancer that only connects to see whether a node is well finds nobody and takes another one.
+    pub(super) fn stop_listening(&mut self) {
         // What the kernel has already accepted for us would be reset.
         self.accept();
         self.accept_more = false;
         self.listener = None;
-    }
-
-    /// Tells some clients to leave within a time and to come back: they choose the moment, so that they do not come
-    /// together.
-    pub(super) fn give_notice(&mut self) {
-        let mut told = 0;
-        while let Some((slot, within_ms)) =
-            self.notice.filter(|&(slot, _)| slot < self.connections.capacity())
-            && told < FAREWELLS_A_TURN
-        {
-            self.notice = Some((slot + 1, within_ms));
-            let ready = self.with_session(slot, |session, cx| {
-                session.handle_drain(0, within_ms, CloseCause::Shutdown, cx);
-            });
-            if ready.is_some() {
-                self.finish_native(slot);
-                told += 1;
-            }
-        }
-    }
-
-    /// Whether the notice of a drain has not come to every client yet.
-    pub(super) fn is_giving_notice(&self) -> bool {
-        self.notice.is_some_and(|(slot, _)| slot < self.connections.capacity())
     }
 
     /// Sends some clients away. A request that is under way is answered with 503 when it is complete.
@@ -234,6 +204,10 @@ impl Worker {
             self.drain_cursor = Some(slot + 1);
             if self.connections.get(slot).is_some_and(|connection| matches!(connection.phase, Phase::Open(_)))
             {
+                if !self.connections[slot].is_asked_to_leave {
+                    self.stats.drain_moved.add(1);
+                }
+                self.stats.drain_forced.add(1);
                 self.end(slot, CloseCause::Shutdown);
                 farewells += 1;
             }
@@ -253,12 +227,14 @@ impl Worker {
         self.stats.connection_durations[cause as usize].observe(life);
         self.open_gauge(slot).sub(1);
         log(connection, cause, detail, life);
+        let was_asked = connection.is_asked_to_leave;
+        self.note_departure(slot, cause);
         match &mut self.connections[slot].phase {
             Phase::Open(Endpoint::Channel(membership)) => {
                 let membership = *membership;
                 self.leave(slot, 0, Place::Live(membership));
             }
-            Phase::Open(Endpoint::Native(_)) => self.let_go(slot, cause),
+            Phase::Open(Endpoint::Native(_)) => self.let_go(slot, cause, was_asked),
             Phase::Open(Endpoint::Echo) | Phase::Handshaking(_) | Phase::Closing(_) => {}
         }
     }

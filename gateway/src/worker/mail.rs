@@ -12,10 +12,12 @@ use mio::{Token, Waker};
 use tidegate_cluster::Fence;
 use tidegate_protocol::cause::CloseCause;
 use tidegate_protocol::channel::ChannelName;
+use tidegate_protocol::drain::SlowAddress;
 use tidegate_protocol::error::ErrorBody;
 use tidegate_protocol::position::{Link, Position};
 use tokio::sync::oneshot;
 
+use super::evict::Eviction;
 use super::native::Answer;
 use super::snapshot::ConnectionView;
 use crate::broker::CaughtUp;
@@ -51,12 +53,18 @@ pub(crate) enum Mail {
     Standing(Wish),
     /// Say how late the loop is: the letter is from then.
     Probe(Instant),
-    /// Tell every client of the native dialect to leave by itself.
-    Notice { within_ms: u64 },
+    /// Send some clients away.
+    Evict(Eviction),
+    /// Send nobody away any more.
+    Spare,
+    /// Take no new clients: the port is closed.
+    CloseDoor,
     /// Stop accepting and send every client away.
     Drain,
     /// Drop what is left and end.
     Stop,
+    /// Name the addresses that hold handshakes open, most first.
+    Handshakes(oneshot::Sender<Vec<SlowAddress>>),
     /// Describe up to `limit` connections.
     Describe { limit: usize, reply: oneshot::Sender<Vec<ConnectionView>> },
 }

@@ -397,7 +397,9 @@ impl Worker {
     }
 
     /// The connection ends: its subscriptions leave the hub, its session waits for the client to come back, or ends too.
-    pub(super) fn let_go(&mut self, slot: usize, cause: CloseCause) {
+    ///
+    /// `was_asked`: a drain had told the client to leave.
+    pub(super) fn let_go(&mut self, slot: usize, cause: CloseCause, was_asked: bool) {
         let Some(client) = self.native_mut(slot) else { return };
         let fate = match cause {
             CloseCause::TakenOver => Fate::Nothing,
@@ -436,6 +438,11 @@ impl Worker {
             }
         }
     }
+        match fate {
+            Fate::Detach if was_asked || cause.is_departure() => self.node.drain.displace(session, fence),
+            Fate::Nothing if was_asked => self.node.drain.displace(session, fence),
+            Fate::Nothing | Fate::End | Fate::Detach => {}
+        }
 
     pub(super) fn native_mut(&mut self, slot: usize) -> Option<&mut NativeClient> {
         match &mut self.connections.get_mut(slot)?.phase {

@@ -1,8 +1,12 @@
 //! What `GET /debug/connections` shows of one connection.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Instant;
 
 use serde::Serialize;
+use tidegate_protocol::drain::{SLOW_ADDRESSES_MAX, SlowAddress};
 
 use super::Worker;
 use super::wheel::start_of;
@@ -31,6 +35,26 @@ impl Worker {
         self.connections.iter().take(limit).map(|(_, connection)| self.view(connection, now)).collect()
     }
 
+    /// The addresses that hold most handshakes open, as many as a report names.
+    pub(super) fn slow_addresses(&self) -> Vec<SlowAddress> {
+        let mut counts: HashMap<IpAddr, u64> = HashMap::new();
+        for (_, connection) in &self.connections {
+            if matches!(connection.phase, Phase::Handshaking(_)) {
+                *counts.entry(network_of(connection.peer.ip())).or_default() += 1;
+            }
+        }
+        let mut slow: Vec<_> = counts.into_iter().collect();
+        slow.sort_unstable_by_key(|&(address, count)| (Reverse(count), address));
+        slow.truncate(SLOW_ADDRESSES_MAX);
+        let name = |address: IpAddr| match address {
+            IpAddr::V4(_) => address.to_string(),
+            IpAddr::V6(_) => format!("{address}/64"),
+        };
+        slow.into_iter()
+            .map(|(address, handshaking)| SlowAddress { address: name(address).into(), handshaking })
+            .collect()
+    }
+
     fn view(&self, connection: &Connection, now: Instant) -> ConnectionView {
         let (state, step) = match &connection.phase {
             Phase::Handshaking(handshake) => ("new", handshake.stage.name()),
@@ -50,5 +74,16 @@ impl Worker {
             outbox_bytes: connection.outbox.len(),
             pings_unanswered: connection.pings_unanswered,
         }
+    }
+}
+
+/// What counts as one client: an address, or the /64 of an IPv6 one.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        v4 => v4,
     }
 }

@@ -14,7 +14,7 @@ use axum::routing::get;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Shown;
+use super::{Extension, Shown};
 use crate::lifecycle::Phase;
 use crate::metrics::TextFormat;
 
@@ -45,6 +45,7 @@ struct Admin {
 type Ask = State<Arc<Admin>>;
 
 pub(super) fn router(shown: Shown) -> Router {
+    let Extension { routes, paths: own } = shown.extension.clone();
     let admin = Arc::new(Admin { shown, started: Instant::now() });
     Router::new()
         .route("/livez", get(live))
@@ -54,14 +55,17 @@ pub(super) fn router(shown: Shown) -> Router {
         .route("/info", get(info))
         .route("/debug/connections", get(connections))
         .route("/log-level", get(log_level).put(set_log_level))
-        .fallback(async || (StatusCode::NOT_FOUND, format!("There is no such path. The paths are:\n{PATHS}")))
-        .method_not_allowed_fallback(async || {
-            let text = format!("The path does not take this method. The paths are:\n{PATHS}");
+        .with_state(admin)
+        .merge(routes)
+        .fallback(async move || {
+            (StatusCode::NOT_FOUND, format!("There is no such path. The paths are:\n{PATHS}{own}"))
+        })
+        .method_not_allowed_fallback(async move || {
+            let text = format!("The path does not take this method. The paths are:\n{PATHS}{own}");
             (StatusCode::METHOD_NOT_ALLOWED, text)
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(give_up_in_time))
-        .with_state(admin)
 }
 
 async fn give_up_in_time(request: Request, next: Next) -> Response {

@@ -62,6 +62,10 @@ impl Running {
             metrics: Arc::new(Metrics::new(&build)),
             log: log.clone(),
             build,
+            extension: Extension {
+                routes: Router::new().route("/own", axum::routing::get(async || "own\n")),
+                paths: "GET /own  its own\n",
+            },
         };
         let thread = Some(server.start(shown).unwrap());
         Self { address, application, lifecycle, log, thread }
@@ -238,4 +242,14 @@ fn idle_connections_within_the_bound_do_not_keep_probes_out() {
     let _idle: Vec<TcpStream> = (0..60).map(|_| TcpStream::connect(admin.address).unwrap()).collect();
 
     assert_eq!(admin.get("/livez").status, 200);
+}
+
+#[test]
+fn an_application_adds_paths_of_its_own() {
+    let admin = Running::start();
+    assert_eq!((admin.get("/own").status, admin.get("/own").body.as_str()), (200, "own\n"));
+    assert_eq!(admin.ask("PUT /own", "", "").status, 405);
+    let missing = admin.get("/other");
+    assert_eq!(missing.status, 404);
+    assert!(missing.body.contains("GET /own") && missing.body.contains("GET /livez"), "{}", missing.body);
 }

@@ -29,10 +29,10 @@ struct Probe {
     before: Duration,
 }
 
-/// Watches until the node drains: then nobody is let in anyway.
+/// Watches until the process is told to end: then nobody is let in anyway.
 pub(crate) async fn watch(node: Arc<Node>, memory: Option<MemoryMeter>) {
     let mut probes: Vec<Probe> = node.stats.iter().map(|_| Probe::default()).collect();
-    while !node.is_draining() {
+    while !node.drain.is_shutting_down() {
         tokio::time::sleep(EVERY).await;
         let now = Instant::now();
         let loop_lag = match node.gate.bounds().look_at_lag() {
