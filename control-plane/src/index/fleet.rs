@@ -85,7 +85,9 @@ impl Fleet {
 
     /// Forgets nodes that nobody has said anything of for `after`.
     pub fn expire(&mut self, after: Duration, now: Millis) {
-        self.nodes.retain(|_, node| node.pod.is_some() || node.entry.is_some() || now.since(node.last_seen_at) < after);
+        self.nodes.retain(|_, node| {
+            node.pod.is_some() || node.entry.is_some() || now.since(node.last_seen_at) < after
+        });
     }
 
     fn handle_report(&mut self, report: DrainReport, now: Millis) {

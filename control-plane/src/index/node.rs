@@ -94,7 +94,9 @@ impl NodeView {
     /// Its revision: its pod's, or else its program's version.
     pub fn revision(&self) -> Option<&str> {
         let of_pod = self.pod.as_ref().and_then(|pod| pod.revision.as_deref());
-        of_pod.or(self.entry.as_ref().map(|entry| &*entry.version)).or(self.report.as_ref().map(|report| &*report.version))
+        of_pod
+            .or(self.entry.as_ref().map(|entry| &*entry.version))
+            .or(self.report.as_ref().map(|report| &*report.version))
     }
 
     /// Its zone; nodes without one are all in zone `""`.

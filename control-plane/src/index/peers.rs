@@ -72,7 +72,9 @@ impl Peers {
 /// at most `limit`. Each node alone may find its part harmless.
 pub fn slow_clients(fleet: &Fleet, nodes_min: u32, handshakes_min: u64, limit: usize) -> Vec<SlowClient> {
     let mut sums: BTreeMap<&Arc<str>, (u32, u64)> = BTreeMap::new();
-    for report in fleet.nodes().filter(|node| node.unreachable_since.is_none()).filter_map(|node| node.report.as_ref()) {
+    for report in
+        fleet.nodes().filter(|node| node.unreachable_since.is_none()).filter_map(|node| node.report.as_ref())
+    {
         for slow in &report.slow_addresses {
             let (nodes, handshaking) = sums.entry(&slow.address).or_default();
             *nodes += 1;
@@ -82,7 +84,11 @@ pub fn slow_clients(fleet: &Fleet, nodes_min: u32, handshakes_min: u64, limit: u
     let mut slow: Vec<_> = sums
         .into_iter()
         .filter(|(_, (nodes, handshaking))| *nodes >= nodes_min && *handshaking >= handshakes_min)
-        .map(|(address, (nodes, handshaking))| SlowClient { address: Arc::clone(address), nodes, handshaking })
+        .map(|(address, (nodes, handshaking))| SlowClient {
+            address: Arc::clone(address),
+            nodes,
+            handshaking,
+        })
         .collect();
     slow.sort_by(|a, b| b.handshaking.cmp(&a.handshaking).then_with(|| a.address.cmp(&b.address)));
     slow.truncate(limit);

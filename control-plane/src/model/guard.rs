@@ -36,3 +36,18 @@ pub enum GuardAction {
     /// The operation is aborted.
     Abort,
 }
+
+impl Guards {
+    /// None at all.
+    pub const fn none() -> Self {
+        Self {
+            handshake_p99: None,
+            handshake_error_ratio: None,
+            resume_ratio: None,
+            resume_p99: None,
+            bus_lag: None,
+            store_p99: None,
+            ready_pods: None,
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! An operation: what was asked for, by whom, and how far it is. This is the record that the store keeps.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -90,6 +91,20 @@ impl Source {
             Self::Api | Self::Auto => false,
             Self::Kubectl | Self::Hpa | Self::Rollout | Self::Node | Self::Signal => true,
         }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Api => "api",
+            Self::Auto => "auto",
+            Self::Kubectl => "kubectl",
+            Self::Hpa => "hpa",
+            Self::Rollout => "rollout",
+            Self::Node => "node",
+            Self::Signal => "signal",
+        })
     }
 }
 
@@ -244,7 +259,10 @@ mod nullable {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     #[expect(clippy::option_option, reason = "outer: is the key there; inner: is it null")]
-    pub(super) fn serialize<T: Serialize, S: Serializer>(value: &Option<Option<T>>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<T: Serialize, S: Serializer>(
+        value: &Option<Option<T>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         value.serialize(serializer)
     }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 /// A length of time. Read from `"90s"`, `"1m 30s"`, `"90"`, `90` or `90.5`; written as `"1m 30s"`. At most [`Period::MAX`].

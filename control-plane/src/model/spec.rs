@@ -320,14 +320,18 @@ impl Spec {
     }
 
     /// Checks what the types alone do not: rates above zero, shares up to one, targets where they are needed.
-    fn check(&self) -> Result<(), SpecError> {
+    pub(crate) fn check(&self) -> Result<(), SpecError> {
         let common = self.common();
         for (key, rate) in [("rate", common.rate), ("maxRate", common.max_rate)] {
             let fits = rate.is_none_or(|rate| rate.is_finite() && rate > 0.0);
             require(fits, key, "a rate is a number of clients a second, above 0; to stop, pause it")?;
         }
         require(common.max_displaced != Some(0), "maxDisplaced", "at least 1; to stop, pause it")?;
-        require(common.order_ttl >= ORDER_TTL_MIN, "orderTtl", "at least 3 s: orders are repeated each second")?;
+        require(
+            common.order_ttl >= ORDER_TTL_MIN,
+            "orderTtl",
+            "at least 3 s: orders are repeated each second",
+        )?;
         for (key, ratio) in [
             ("guards.handshakeErrorRatio", common.guards.handshake_error_ratio),
             ("guards.resumeRatio", common.guards.resume_ratio),
@@ -398,7 +402,9 @@ fn read<T: Default + Serialize + DeserializeOwned>(body: &Map<String, Value>) ->
 }
 
 fn nearest(key: &str, known: &Map<String, Value>) -> Option<String> {
-    let distance = |known: &str| strsim::damerau_levenshtein(&key.to_lowercase().replace('_', ""), &known.to_lowercase());
+    let distance = |known: &str| {
+        strsim::damerau_levenshtein(&key.to_lowercase().replace('_', ""), &known.to_lowercase())
+    };
     known.keys().min_by_key(|known| distance(known)).filter(|known| distance(known) <= 3).cloned()
 }
 
