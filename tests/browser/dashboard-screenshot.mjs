@@ -51,7 +51,7 @@ function tell(began, second) {
   const others = ["gw-1", "gw-3", "gw-4", "gw-5"].map((name, i) => {
     const connections = [2210, 7930, 8120, 8040][i] + Math.round((back * [4, 1, 1, 1][i]) / 7);
     const load = { handshaking: [9, 2, 3, 2][i], handshakes_per_second: [104, 26, 27, 25][i], handshake_p99_ms: [6.1, 3.2, 4.4, 3.9][i],
-      parser_states: { idle: connections - 12, reading_payload: 12 }, messages_in_per_second: connections / 16,
+      parser_states: { idle: connections - 12, reading_payload: 9 }, messages_in_per_second: connections / 16,
       messages_out_per_second: connections / 2.2, outbox_bytes: 22 * connections, buffer_pool_in_use_bytes: 900 * connections };
     return nodeOf(name, { connections, sessions: connections, version: i ? "0.1.0" : "0.2.0", load }, { zone: "abca"[i], revision: i ? "0.1.0" : "0.2.0", startedAt: at - (i ? 9 * 86_400_000 : 240_000) });
   });

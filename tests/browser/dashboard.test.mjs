@@ -94,7 +94,7 @@ test("when the control plane is gone it says since when the page is stale, and c
   fake.health = healthOf([nodeOf("gw-1")]);
   await fake.listen();
   await live(page);
-  assert.equal(await page.locator("#nodes tr").count(), 1);
+  await page.waitForFunction(() => document.getElementById("nodes").children.length === 1, null, WAIT);
   assert.equal(await page.isVisible("#notice"), false);
 });
 
@@ -327,13 +327,11 @@ test("a termination that was not asked for here is shown as what it is, without 
 test("it asks no other server for anything, and nothing in it is an error or against its content policy", TEST, async (t) => {
   const fake = await FakeControlPlane.start(t);
   const [asked, complaints] = [[], []];
-  const page = await open(t, fake, null);
-  page.on("request", (request) => asked.push(new URL(request.url())));
-  page.on("console", (message) => complaints.push(message.text()));
-  page.on("pageerror", (error) => complaints.push(String(error)));
-  await page.evaluate(() => sessionStorage.setItem("tidegate-token", "may-act"));
-  await page.reload();
-  await live(page);
+  const page = await open(t, fake, "may-act", {}, (opened) => {
+    opened.on("request", (request) => asked.push(new URL(request.url())));
+    opened.on("console", (message) => complaints.push(message.text()));
+    opened.on("pageerror", (error) => complaints.push(String(error)));
+  });
   fake.answers.set("POST /v1/operations:plan", [200, forecastOf({})]);
   await page.click("#begin");
   await page.click("#op-plan");
@@ -488,10 +486,11 @@ function forecastOf(given) {
 }
 
 /** The page in a window of its own, live unless nobody is signed in. */
-async function open(t, fake, secret = "may-act", options = {}) {
+async function open(t, fake, secret = "may-act", options = {}, prepare = () => {}) {
   const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, ...options });
   t.after(() => context.close());
   const page = await context.newPage();
+  prepare(page);
   // As a reload finds it.
   if (secret) await page.addInitScript((kept) => sessionStorage.getItem("tidegate-token") ?? sessionStorage.setItem("tidegate-token", kept), secret);
   await page.goto(fake.url);

@@ -1,6 +1,6 @@
 // The cluster in numbers: whether clients are well served, who leads, how full it is, and what of the reconnect budget is in use.
 
-import { $, append, bytes, count, percent, rate, setText, setTone, showFacts, showList, whole } from "./view.js";
+import { $, bytes, count, percent, rate, setText, setTone, showFacts, showList, whole } from "./view.js";
 
 export function showCluster(health) {
   const { servesWell, complaints, leader, nodes } = health;
@@ -25,6 +25,13 @@ export function showCluster(health) {
   ]);
 }
 
+/** Remembers a point of the curve, of each document: those that come while nobody looks are part of it, too. */
+export function noteBudget({ at, budget }) {
+  points.push({ at, used: budget.used });
+  while (points[0].at < at - SPAN_MS || points.length > POINTS_MAX) points.shift();
+}
+
+/** Shows the last document that was noted. */
 export function showBudget({ at, budget }) {
   setText($("budget-words"), budget.slowed ? "Slowed: the nodes that take clients are busy" : "How many clients may be moved a second, in the whole cluster");
   showFacts($("budget-facts"), [
@@ -33,8 +40,6 @@ export function showBudget({ at, budget }) {
     ["Away, not yet back", whole(budget.displaced), `of ${whole(budget.maxDisplaced)}`, budget.displaced >= budget.maxDisplaced ? "wait" : ""],
   ]);
 
-  points.push({ at, used: budget.used, limit: budget.rate });
-  while (points[0].at < at - SPAN_MS || points.length > POINTS_MAX) points.shift();
   const peak = Math.max(...points.map(({ used }) => used));
   const top = Math.max(peak, budget.rate, 1) * 1.08;
   const x = (then) => (WIDTH * (1 - (at - then) / SPAN_MS)).toFixed(1);
@@ -58,7 +63,7 @@ export function phasesInWords(nodes) {
 
 const BACKEND_TONES = { up: "", slow: "wait", down: "bad", unknown: "wait" };
 
-/** The curve's points, oldest first: `{ at, used, limit }`. */
+/** The curve's points, oldest first. */
 const points = [];
 const SPAN_MS = 120_000;
 const POINTS_MAX = 600;

@@ -1,11 +1,11 @@
 // The dashboard: shows the cluster's health as it streams in, and asks the API for what an operator wants done.
 
 import { Problem, call, role, token } from "./api.js";
-import { showBudget, showCluster } from "./cluster.js";
+import { noteBudget, showBudget, showCluster } from "./cluster.js";
 import { compose, showChoices } from "./compose.js";
 import { askForToken, confirm } from "./dialogs.js";
 import { showNodes } from "./nodes.js";
-import { COMMANDS, showEnded, showRunning } from "./operations.js";
+import { COMMANDS, noteProgress, showEnded, showRunning } from "./operations.js";
 import { Stream } from "./stream.js";
 import { $, clock, setText, setTone } from "./view.js";
 
@@ -14,6 +14,7 @@ let health;
 let heardAt;
 /** `live`, `connecting`, or `out` where the token does not suffice. */
 let state = "connecting";
+let frame;
 /** What `GET /v1/operations/{id}` said last of those under way, by id. */
 const details = new Map();
 let isRefreshing = false;
@@ -31,8 +32,11 @@ const stream = new Stream("v1/health/events", {
   document(document) {
     health = document;
     heardAt = new Date();
-    show();
+    noteBudget(document);
+    noteProgress(document);
     showState();
+    // Not before the next frame, and not at all while nobody looks at the tab.
+    frame ??= requestAnimationFrame(show);
   },
   lost(problem, waitMs) {
     state = "connecting";
@@ -49,13 +53,14 @@ const stream = new Stream("v1/health/events", {
 });
 
 function show() {
+  frame = undefined;
   if (health.version !== VERSION) notice("The control plane was upgraded. Reload this page.");
   document.body.dataset.role = role();
   showCluster(health);
   showBudget(health);
   showRunning(health, details, act);
   showNodes(health, act);
-  showChoices(health);
+  if ($("compose").open) showChoices(health);
   refresh().catch((problem) => problem instanceof Problem || reportError(problem));
 }
 
@@ -114,7 +119,10 @@ function signIn(problem) {
   });
 }
 
-$("begin").addEventListener("click", () => compose(() => refused("")));
+$("begin").addEventListener("click", () => {
+  showChoices(health);
+  compose(() => refused(""));
+});
 $("dismiss").addEventListener("click", () => refused(""));
 $("sign").addEventListener("click", () => {
   if (!token.get()) return signIn("");

@@ -2,7 +2,16 @@
 
 import { $, append, button, clock, count, duration, rate, setShare, setText, setTone, shareBar, showList, whole } from "./view.js";
 
-/** `act` is told what an operator wants done: `{ id, is: "pause" | "resume" | "abort" | "force" | "retry" }`; `details` has what `GET /v1/operations/{id}` said last, by id. */
+/** Remembers how far each operation is, of each document: those that come while nobody looks tell of the pace, too. */
+export function noteProgress({ operations, at }) {
+  for (const id of paces.keys()) if (operations.every((operation) => operation.id !== id)) paces.delete(id);
+  for (const { id, counters } of operations) {
+    if (!paces.has(id)) paces.set(id, new Pace());
+    paces.get(id).note(at, counters.moved);
+  }
+}
+
+/** Shows the last document that was noted. `act` is told what an operator wants done: `{ id, is: "pause" | "resume" | "abort" | "force" | "retry" }`; `details` has what `GET /v1/operations/{id}` said last, by id. */
 export function showRunning({ operations, nodes, at }, details, act) {
   showList($("running"), operations, ({ id }) => id, (operation) => makeCard(operation, act), (card, operation) =>
     fillCard(card, operation, details.get(operation.id), nodes, at));
@@ -24,7 +33,6 @@ function makeCard({ id }, act) {
   parts.conditions = append(card, "ul", "conditions");
   parts.steps = append(card, "ul", "steps");
   parts.steps.setAttribute("aria-label", `Nodes of ${id}`);
-  parts.pace = new Pace();
   cardParts.set(card, parts);
   return card;
 }
@@ -42,7 +50,7 @@ function fillCard(card, operation, detail, nodes, now) {
   const waiting = (detail?.steps ?? []).filter(({ phase }) => phase === "Waiting").map(({ node }) => node);
   const later = nodes.reduce((sum, { name, report }) => sum + (waiting.includes(name) ? (report?.connections ?? 0) : 0), 0);
   const left = counters.remaining + (operation.kind === "rebalance" ? 0 : later);
-  parts.pace.note(now, counters.moved);
+  const perSecond = paces.get(operation.id).perSecond();
   setShare(parts.bar, counters.moved, counters.moved + left, isPaused || isAborting ? "wait" : "");
   showWords(parts.words, [
     [`${whole(counters.moved)} of ${whole(counters.moved + left)} moved`],
@@ -52,8 +60,8 @@ function fillCard(card, operation, detail, nodes, now) {
     counters.forced > 0 && [`${whole(counters.forced)} forced`, "wait"],
     counters.repeats > 0 && [`${whole(counters.repeats)} moved twice`, "wait"],
     [`nodes ${whole(counters.nodesOver)} of ${whole(counters.nodes)}`],
-    [rate(parts.pace.perSecond())],
-    !isPaused && left > 0 && parts.pace.perSecond() > 0 && [`about ${duration(left / parts.pace.perSecond())} left`],
+    [rate(perSecond)],
+    !isPaused && left > 0 && perSecond > 0 && [`about ${duration(left / perSecond)} left`],
     detail?.deadlineAt > now && [`deadline in ${duration((detail.deadlineAt - now) / 1000)}`],
   ].filter(Boolean));
   setText(parts.about, [detail?.message, detail?.spec.reason, detail?.requestedBy && `asked for by ${detail.requestedBy}`].filter(Boolean).join(" · "));
@@ -152,5 +160,7 @@ const FOREIGN = {
 };
 const ENDING_TONES = { Succeeded: "good", Failed: "bad", Aborted: "wait" };
 const PACE_SPAN_MS = 15_000;
+/** How fast each of those under way moves clients, by id. */
+const paces = new Map();
 /** The parts of each card that change. */
 const cardParts = new WeakMap();
