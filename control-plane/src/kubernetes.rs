@@ -1,0 +1,165 @@
+//! Kubernetes: sees the pods of the gateways, and does to them what the plan says. No type of `kube` leaves this folder.
+//!
+//! Place in the path: watch → index on the one side ([`Kubernetes::watch`]), push on the other ([`Kubernetes::evict`],
+//! [`Kubernetes::set_costs`], [`Kubernetes::tell`]); the Lease stands in for the store's lead. Nothing in here blocks an
+//! eviction: there is no webhook and no finalizer, and a control plane that is away holds up nobody.
+//!
+//! Which permission each part needs, and which switch it belongs to, is in `docs/kubernetes-rbac.md`.
+
+mod cluster;
+pub mod config;
+mod deletion_cost;
+mod events;
+mod evict;
+mod facts;
+mod feed;
+mod lease;
+mod listing;
+mod token_review;
+mod view;
+mod watch;
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, Client, Config};
+use tidegate_cluster::leadership::Leadership;
+use tokio::sync::{Mutex, watch as levels};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+
+pub use self::deletion_cost::{COST_OF_DRAINED, CostWish, cost_of};
+pub use self::events::Note;
+pub use self::evict::Evicted;
+pub use self::feed::PodFeed;
+pub use self::lease::KubernetesLease;
+pub use self::token_review::Reviewed;
+pub use self::view::{ClusterView, DisruptionBudget, EndpointState, PodFacts, TerminatedBy, Termination};
+
+/// How long one call to the API server may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The API server, and what this process may do there.
+pub struct Kubernetes {
+    client: Client,
+    namespace: String,
+    settings: config::Kubernetes,
+    pods: Api<Pod>,
+    costs: Mutex<deletion_cost::CostWriter>,
+    events: events::Events,
+}
+
+impl std::fmt::Debug for Kubernetes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kubernetes").field("namespace", &self.namespace).finish_non_exhaustive()
+    }
+}
+
+impl Kubernetes {
+    /// Finds the API server: by the service account of a pod, else by the kubeconfig of whoever runs it. Connects to
+    /// nothing yet. `instance` is the name of this process.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`]: there is neither, or the certificates cannot be read.
+    pub async fn new(settings: &config::Kubernetes, instance: &str) -> Result<Self, ConnectError> {
+        let found = Config::infer().await.map_err(|error| ConnectError(error.to_string()))?;
+        let namespace = settings.namespace.clone().unwrap_or_else(|| found.default_namespace.clone());
+        let client = Client::try_from(found).map_err(|error| ConnectError(error.to_string()))?;
+        let changes_max =
+            NonZeroU32::new(settings.deletion_cost_changes_per_minute).unwrap_or(NonZeroU32::MIN);
+        Ok(Self {
+            pods: Api::namespaced(client.clone(), &namespace),
+            costs: Mutex::new(deletion_cost::CostWriter::new(changes_max, Instant::now())),
+            events: events::Events::new(client.clone(), namespace.clone(), instance.to_owned()),
+            client,
+            namespace,
+            settings: settings.clone(),
+        })
+    }
+
+    /// Starts the watches. The task ends when no receiver is left; the first complete view says so.
+    pub fn watch(&self) -> (levels::Receiver<ClusterView>, JoinHandle<()>) {
+        let (views, receiver) = levels::channel(ClusterView::default());
+        let watched = watch::Watched {
+            namespace: self.namespace.clone(),
+            selector: self.settings.selector.clone(),
+            service: self.settings.service.clone(),
+            admin_port: self.settings.admin_port,
+        };
+        (receiver, tokio::spawn(watch::run(self.client.clone(), watched, views)))
+    }
+
+    /// The lead of this control plane's replicas.
+    pub fn leadership(&self) -> Arc<dyn Leadership> {
+        let lease = &self.settings.lease;
+        Arc::new(KubernetesLease::new(self.client.clone(), &self.namespace, lease, self.settings.lease_renew))
+    }
+
+    /// Evicts the pod `name`, if it is still the one with the identity `uid`.
+    pub async fn evict(&self, name: &str, uid: &str) -> Evicted {
+        if !self.settings.evict {
+            return Evicted::Refused { message: "[kubernetes] evict is off".to_owned() };
+        }
+        let late = |_| Evicted::Unavailable { message: "the API server took too long".to_owned() };
+        timeout(CALL_TIMEOUT, evict::evict(&self.pods, name, uid)).await.unwrap_or_else(late)
+    }
+
+    /// Writes the deletion costs that differ from what stands there, as many as a minute allows; returns how many.
+    pub async fn set_costs(&self, wishes: impl IntoIterator<Item = CostWish>) -> usize {
+        if !self.settings.deletion_cost {
+            return 0;
+        }
+        let changes = self.costs.lock().await.admit(wishes, Instant::now());
+        for change in &changes {
+            match timeout(CALL_TIMEOUT, deletion_cost::write(&self.pods, change)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::debug!(pod = change.pod, %error, "a deletion cost was not written")
+                }
+                Err(_) => tracing::debug!(pod = change.pod, "a deletion cost was not written in time"),
+            }
+        }
+        changes.len()
+    }
+
+    /// Leaves an Event at a pod.
+    pub async fn tell(&self, note: Note) {
+        if !self.settings.events {
+            return;
+        }
+        match timeout(CALL_TIMEOUT, self.events.write(note)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "an Event was not written"),
+            Err(_) => tracing::debug!("an Event was not written in time"),
+        }
+    }
+
+    /// Whose token this is; `None` if it belongs to nobody, or if this way of proving oneself is off.
+    ///
+    /// # Errors
+    ///
+    /// [`ReviewError`]: the API server was not there or does not let this process ask; try again, or another token.
+    pub async fn review(&self, token: &str) -> Result<Option<Reviewed>, ReviewError> {
+        if !self.settings.token_review {
+            return Ok(None);
+        }
+        let review = token_review::review(&self.client, token, &self.settings.token_audience);
+        match timeout(CALL_TIMEOUT, review).await {
+            Ok(answer) => answer.map_err(|error| ReviewError(error.to_string())),
+            Err(_) => Err(ReviewError("the API server took too long".to_owned())),
+        }
+    }
+}
+
+/// The API server cannot be spoken to.
+#[derive(Debug, thiserror::Error)]
+#[error("Kubernetes: {0}; set [kubernetes] enabled = false where there is none")]
+pub struct ConnectError(String);
+
+/// Nobody could be asked whose token it is.
+#[derive(Debug, thiserror::Error)]
+#[error("token review: {0}")]
+pub struct ReviewError(String);
