@@ -154,7 +154,7 @@ test("an operation shows how far it is, node by node, and what holds it up", TES
   assert.match(await page.textContent(".conditions"), /^Paused \(Guard\) gw-2's handshakes take 3 s since /);
   assert.ok((await page.locator(".op-words span").allTextContents()).includes("100/s"));
   assert.equal(await page.getAttribute(".op-words [data-tone=bad]", "data-tone"), "bad");
-  assert.deepEqual(await page.locator("#running button:visible").allTextContents(), ["Resume", "Abort…"]);
+  assert.deepEqual(await page.locator("#running button:visible").allTextContents(), ["Change…", "Resume", "Abort…"]);
 
   operation.state = "Succeeded";
   operation.finishedAt = at + 60_000;
@@ -182,10 +182,10 @@ test("everyone has the buttons that their role allows", TEST, async (t) => {
   const operation = operationOf("op-1", { conditions: [{ type: "Blocked", reason: "NoHeadroom", message: "no room", since: Date.now() }] });
   fake.operations.set("op-1", operation);
   fake.health = healthOf([nodeOf("gw-1")], { operations: [shortOf(operation)] });
-  const buttons = { "may-look": [], "may-act": ["New operation…", "Pause", "Abort…", "Cordon"], "may-force": ["New operation…", "Pause", "Force…", "Abort…", "Cordon"] };
+  const buttons = { "may-look": [], "may-act": ["New operation…", "Change…", "Pause", "Abort…", "Cordon"], "may-force": ["New operation…", "Change…", "Pause", "Force…", "Abort…", "Cordon"] };
   for (const [secret, seen] of Object.entries(buttons)) {
     const page = await open(t, fake, secret);
-    await page.waitForSelector("#running li", WAIT);
+    await page.waitForSelector("#running .steps li", WAIT);
     assert.deepEqual(await page.locator("button:visible").allTextContents(), ["Sign out", ...seen]);
   }
 });
@@ -291,6 +291,28 @@ test("pause and cordon are one click, abort is asked once more, force has to be 
   ]);
 });
 
+test("bounds are changed while it runs, and only for the revision that was seen", TEST, async (t) => {
+  const fake = await FakeControlPlane.start(t);
+  const operation = operationOf("op-1", { revision: 12, spec: { kind: "drain", maxRate: 50, deadline: "8m" } });
+  fake.operations.set("op-1", operation);
+  fake.health = healthOf([nodeOf("gw-1")], { operations: [shortOf(operation)] });
+  fake.answers.set("PATCH /v1/operations/op-1", [412, { title: "Precondition Failed", code: "stale_revision", detail: "it is at revision 13: look again" }]);
+  const page = await open(t, fake);
+  await page.click("text=Change…");
+  assert.deepEqual([await page.inputValue("#change-max-rate"), await page.inputValue("#change-deadline")], ["50", "8m"]);
+  await page.fill("#change-max-rate", "20");
+  await page.press("#change-max-rate", "Enter");
+  await page.waitForSelector("#change .problem:visible", WAIT);
+  assert.equal(await page.textContent("#change .problem"), "Precondition Failed: it is at revision 13: look again");
+
+  fake.answers.set("PATCH /v1/operations/op-1", [200, operation]);
+  await page.fill("#change-deadline", "");
+  await page.click("#change .main");
+  await page.waitForSelector("#change:not([open])", { ...WAIT, state: "attached" });
+  assert.deepEqual(bodies(fake, "PATCH /v1/operations/op-1"), [{ maxRate: 20 }, { maxRate: 20, deadline: null }]);
+  assert.equal(fake.asked.find(({ call }) => call.startsWith("PATCH")).headers["if-match"], '"12"');
+});
+
 test("what is refused is told in words, with what to do", TEST, async (t) => {
   const fake = await FakeControlPlane.start(t);
   const operation = operationOf("op-1");
@@ -318,9 +340,9 @@ test("a termination that was not asked for here is shown as what it is, without 
   fake.operations.set("foreign-1", operation);
   fake.health = healthOf([nodeOf("gw-1", { phase: "evicting", shutting_down: true })], { operations: [shortOf(operation)] });
   const page = await open(t, fake);
-  await page.waitForSelector("#running li", WAIT);
+  await page.waitForSelector("#running .steps li", WAIT);
   assert.match(await page.textContent("#running"), /drain: a pod was deleted/);
-  assert.equal(await page.locator("#running button:visible").count(), 0);
+  assert.deepEqual(await page.locator("#running button:visible").allTextContents(), ["Change…"]);
   assert.equal(await page.isDisabled("#nodes button"), true);
 });
 

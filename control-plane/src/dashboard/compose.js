@@ -142,4 +142,4 @@ $("op-id").addEventListener("input", () => (isNamed = true));
 form.addEventListener("input", ({ target }) => target !== $("op-force") && forget());
 
 /** Codes of refusals that `force` overrides. */
-const FORCEABLE = ["no_headroom", "guard", "min_serving"];
+const FORCEABLE = ["min_serving", "no_headroom"];

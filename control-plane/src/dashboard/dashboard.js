@@ -3,7 +3,7 @@
 import { Problem, call, role, token } from "./api.js";
 import { noteBudget, showBudget, showCluster } from "./cluster.js";
 import { compose, showChoices } from "./compose.js";
-import { askForToken, confirm } from "./dialogs.js";
+import { askForChange, askForToken, confirm } from "./dialogs.js";
 import { showNodes } from "./nodes.js";
 import { COMMANDS, noteProgress, showEnded, showRunning } from "./operations.js";
 import { Stream } from "./stream.js";
@@ -92,6 +92,7 @@ async function refresh() {
 // What operators do
 
 function act({ name, id, is }) {
+  if (is === "change") return change(details.get(id));
   const run = () => call("POST", id === undefined ? `v1/nodes/${encodeURIComponent(name)}:${is}` : `v1/operations/${encodeURIComponent(id)}:${is}`);
   const question = QUESTIONS[is]?.(id);
   if (question) confirm({ ...question, go: COMMANDS[is].replace("…", ""), run });
@@ -99,6 +100,12 @@ function act({ name, id, is }) {
     refused("");
     run().catch((problem) => refused(problem.message));
   }
+}
+
+/** Of just this revision: what someone else changed meanwhile is not overwritten. */
+function change(operation) {
+  const { id, revision } = operation;
+  askForChange(operation, (patch) => call("PATCH", `v1/operations/${encodeURIComponent(id)}`, patch, { "if-match": `"${revision}"` }));
 }
 
 const QUESTIONS = {

@@ -28,6 +28,26 @@ export function askForToken(problem, handleToken) {
   dialog.showModal();
 }
 
+/** Asks for other bounds of a running operation; `run` gets those that differ, `null` for the default. */
+export function askForChange({ id, spec }, run) {
+  const dialog = $("change");
+  const fields = [["maxRate", $("change-max-rate")], ["deadline", $("change-deadline")]];
+  setText($("change-title"), `Change ${id}`);
+  for (const [key, field] of fields) field.value = spec[key] ?? "";
+  showProblem(dialog, "");
+  dialog.querySelector("form").onsubmit = async (event) => {
+    event.preventDefault();
+    const asked = fields.map(([key, field]) => [key, field.value.trim() === "" ? null : key === "maxRate" ? Number(field.value) : field.value.trim()]);
+    try {
+      await run(Object.fromEntries(asked.filter(([key, value]) => value !== (spec[key] ?? null))));
+      dialog.close();
+    } catch (problem) {
+      showProblem(dialog, problem.message);
+    }
+  };
+  dialog.showModal();
+}
+
 /**
  * Asks before `run` is called, and stays open until it succeeds. Where `typed` is given the operator has to type it: a click
  * alone is too easy for what overrides a safeguard.

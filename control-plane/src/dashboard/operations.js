@@ -11,7 +11,7 @@ export function noteProgress({ operations, at }) {
   }
 }
 
-/** Shows the last document that was noted. `act` is told what an operator wants done: `{ id, is: "pause" | "resume" | "abort" | "force" | "retry" }`; `details` has what `GET /v1/operations/{id}` said last, by id. */
+/** Shows the last document that was noted. `act` is told what an operator wants done: `{ id, is: "change" | "pause" | "resume" | "abort" | "force" | "retry" }`; `details` has what `GET /v1/operations/{id}` said last, by id. */
 export function showRunning({ operations, nodes, at }, details, act) {
   showList($("running"), operations, ({ id }) => id, (operation) => makeCard(operation, act), (card, operation) =>
     fillCard(card, operation, details.get(operation.id), nodes, at));
@@ -22,7 +22,7 @@ function makeCard({ id }, act) {
   const head = append(card, "div", "op-head");
   const parts = { id: append(head, "h3", "id"), kind: append(head, "span", "tag"), state: append(head, "span", "quiet") };
   const buttons = append(head, "div", "op-buttons");
-  for (const is of ["pause", "resume", "force", "abort"]) {
+  for (const is of ["change", "pause", "resume", "force", "abort"]) {
     parts[is] = button(buttons, COMMANDS[is], is === "abort" || is === "force" ? "small danger" : "small", () => act({ id, is }));
     parts[is].dataset.needs = is === "force" ? "admin" : "operate";
     parts[is].setAttribute("aria-label", `${COMMANDS[is]} ${id}`);
@@ -73,6 +73,7 @@ function fillCard(card, operation, detail, nodes, now) {
   showList(parts.steps, detail?.steps ?? [], ({ node }) => node, makeStep, fillStep);
 
   const isOurs = !FOREIGN[source];
+  parts.change.hidden = !detail || isAborting;
   parts.pause.hidden = !isOurs || isPaused || isAborting;
   parts.resume.hidden = !isOurs || !isPaused || isAborting;
   parts.abort.hidden = !isOurs || isAborting;
@@ -153,7 +154,7 @@ class Pace {
   }
 }
 
-export const COMMANDS = { pause: "Pause", resume: "Resume", force: "Force…", abort: "Abort…", retry: "Retry" };
+export const COMMANDS = { change: "Change…", pause: "Pause", resume: "Resume", force: "Force…", abort: "Abort…", retry: "Retry" };
 /** Where an operation comes from that was not asked for here. */
 const FOREIGN = {
   kubectl: "a pod was deleted", hpa: "scaled down", rollout: "by its Deployment", node: "its machine is emptied", signal: "told to end",
