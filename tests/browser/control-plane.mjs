@@ -21,6 +21,8 @@ export class FakeControlPlane {
   asked = [];
   /** Answers to the calls to come, by `"METHOD path"`: `[status, body]`. */
   answers = new Map();
+  /** Called with each call before it is answered, so that a test can change the answer. */
+  handle = () => {};
   /** Attempts to get the stream. */
   streams = 0;
   #open = new Set();
@@ -85,6 +87,7 @@ export class FakeControlPlane {
   }
 
   #answerCall(call, role, response) {
+    this.handle(call);
     const [status, body] = this.answers.get(call) ?? this.#known(call) ?? [404, { code: "not_found", detail: `nothing answers to ${call}` }];
     if (status >= 400) return refuse(response, status, body);
     if (role === "view" && !call.startsWith("GET")) return refuse(response, 403, { code: "forbidden", detail: "this call needs `operate`" });

@@ -291,26 +291,42 @@ test("pause and cordon are one click, abort is asked once more, force has to be 
   ]);
 });
 
-test("bounds are changed while it runs, and only for the revision that was seen", TEST, async (t) => {
+test("bounds are changed while it runs, but not over what someone else changed", TEST, async (t) => {
   const fake = await FakeControlPlane.start(t);
   const operation = operationOf("op-1", { revision: 12, spec: { kind: "drain", maxRate: 50, deadline: "8m" } });
   fake.operations.set("op-1", operation);
   fake.health = healthOf([nodeOf("gw-1")], { operations: [shortOf(operation)] });
-  fake.answers.set("PATCH /v1/operations/op-1", [412, { title: "Precondition Failed", code: "stale_revision", detail: "it is at revision 13: look again" }]);
+  fake.answers.set("PATCH /v1/operations/op-1", [409, { title: "Conflict", code: "wrong_state", detail: "it is over" }]);
   const page = await open(t, fake);
   await page.click("text=Change…");
   assert.deepEqual([await page.inputValue("#change-max-rate"), await page.inputValue("#change-deadline")], ["50", "8m"]);
   await page.fill("#change-max-rate", "20");
   await page.press("#change-max-rate", "Enter");
   await page.waitForSelector("#change .problem:visible", WAIT);
-  assert.equal(await page.textContent("#change .problem"), "Precondition Failed: it is at revision 13: look again");
+  assert.equal(await page.textContent("#change .problem"), "Conflict: it is over");
 
-  fake.answers.set("PATCH /v1/operations/op-1", [200, operation]);
+  // A node has sent someone away between the look and the change.
+  const stale = [412, { title: "Precondition Failed", code: "stale_revision", detail: "it is at revision 13" }];
+  fake.answers.set("PATCH /v1/operations/op-1", stale);
+  fake.handle = (call) => {
+    if (!call.startsWith("PATCH")) return;
+    operation.revision++;
+    fake.answers.set(call, operation.revision < 15 ? stale : [200, operation]);
+  };
   await page.fill("#change-deadline", "");
   await page.click("#change .main");
   await page.waitForSelector("#change:not([open])", { ...WAIT, state: "attached" });
-  assert.deepEqual(bodies(fake, "PATCH /v1/operations/op-1"), [{ maxRate: 20 }, { maxRate: 20, deadline: null }]);
-  assert.equal(fake.asked.find(({ call }) => call.startsWith("PATCH")).headers["if-match"], '"12"');
+  const both = { maxRate: 20, deadline: null };
+  assert.deepEqual(bodies(fake, "PATCH /v1/operations/op-1"), [{ maxRate: 20 }, both, both, both]);
+  assert.deepEqual(fake.asked.filter(({ call }) => call.startsWith("PATCH")).map(({ headers }) => headers["if-match"]), ['"12"', '"12"', '"13"', '"14"']);
+
+  await page.click("text=Change…");
+  operation.spec = { ...operation.spec, maxRate: 70 };
+  await page.fill("#change-max-rate", "10");
+  await page.click("#change .main");
+  await page.waitForSelector("#change .problem:visible", WAIT);
+  assert.match(await page.textContent("#change .problem"), /^Someone else has changed it meanwhile/);
+  assert.equal(bodies(fake, "PATCH /v1/operations/op-1").length, 4);
 });
 
 test("what is refused is told in words, with what to do", TEST, async (t) => {

@@ -102,10 +102,20 @@ function act({ name, id, is }) {
   }
 }
 
-/** Of just this revision: what someone else changed meanwhile is not overwritten. */
-function change(operation) {
-  const { id, revision } = operation;
-  askForChange(operation, (patch) => call("PATCH", `v1/operations/${encodeURIComponent(id)}`, patch, { "if-match": `"${revision}"` }));
+/** What someone else changed since the operator looked is not overwritten; progress alone makes revisions, too, and is no reason. */
+function change(seen) {
+  const path = `v1/operations/${encodeURIComponent(seen.id)}`;
+  askForChange(seen, async (patch) => {
+    for (let attempt = 1; ; attempt++) {
+      const { spec, revision } = await call("GET", path);
+      if (Object.keys(patch).some((key) => spec[key] !== seen.spec[key])) throw new Error("Someone else has changed it meanwhile. Cancel, and look again.");
+      try {
+        return await call("PATCH", path, patch, { "if-match": `"${revision}"` });
+      } catch (problem) {
+        if (problem.status !== 412 || attempt === CHANGE_ATTEMPTS) throw problem;
+      }
+    }
+  });
 }
 
 const QUESTIONS = {
@@ -165,6 +175,7 @@ const VERSION = 1;
 /** Documents come once a second. */
 const STALE_MS = 6_000;
 const DETAILS_MAX = 20;
+const CHANGE_ATTEMPTS = 5;
 const ENDED_MAX = 50;
 
 setInterval(showState, 1_000);
