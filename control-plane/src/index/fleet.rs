@@ -63,7 +63,7 @@ impl Fleet {
                 if let Some(node) = self.nodes.get_mut(&name) {
                     node.pod = None;
                 }
-                self.forget_if_gone(&name);
+                self.forget_if_gone(&name, now);
             }
         }
     }
@@ -130,7 +130,7 @@ impl Fleet {
             }
         }
         for name in unnamed {
-            self.forget_if_gone(&name);
+            self.forget_if_gone(&name, now);
         }
         for (name, entry) in named {
             if let Some(node) = self.node_at(name, now) {
@@ -148,9 +148,10 @@ impl Fleet {
     }
 
     /// A node that has no pod, no lease and does not answer is gone.
-    fn forget_if_gone(&mut self, name: &str) {
+    fn forget_if_gone(&mut self, name: &str, now: Millis) {
         let is_gone = |node: &NodeView| {
-            let silent = node.unreachable_since.is_some() || node.report.is_none();
+            let is_old = node.reported_at.is_none_or(|at| now.since(at) >= REPORT_OLD_AFTER);
+            let silent = node.unreachable_since.is_some() || is_old;
             node.pod.is_none() && node.entry.is_none() && silent
         };
         if self.nodes.get(name).is_some_and(is_gone) {
@@ -158,3 +159,6 @@ impl Fleet {
         }
     }
 }
+
+/// Nodes are asked each second: one that has no lease and said nothing for so long does not answer.
+const REPORT_OLD_AFTER: Duration = Duration::from_secs(3);
