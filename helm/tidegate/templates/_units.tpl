@@ -39,19 +39,18 @@
 
 {{/*
 A TOML file of a map: (list MAP "section"). Not Helm's toToml, which writes every integer as a float, since values have no
-integers; toJson does not, and its strings, numbers, booleans and flat lists are TOML. Keys are quoted: they may be anything.
+integers; toJson does not, and its strings, numbers, booleans and flat lists are TOML.
 */}}
 {{- define "tidegate.toml" -}}
-{{- $map := first . -}}
 {{- $path := last . -}}
-{{- range $key, $value := $map -}}
+{{- range $key, $value := first . -}}
 {{- if not (or (kindIs "map" $value) (kindIs "invalid" $value) (include "tidegate.isTables" $value)) }}
-{{ toJson $key }} = {{ toJson $value }}
+{{ include "tidegate.tomlKey" $key }} = {{ toJson $value }}
 {{- end -}}
 {{- end -}}
-{{- range $key, $value := $map -}}
-{{- $name := ternary (toJson $key) (printf "%s.%s" $path (toJson $key)) (eq $path "") -}}
-{{- if kindIs "map" $value }}
+{{- range $key, $value := first . -}}
+{{- $name := printf "%s%s%s" $path (ternary "" "." (eq $path "")) (include "tidegate.tomlKey" $key) -}}
+{{- if and (kindIs "map" $value) $value }}
 
 [{{ $name }}]
 {{- include "tidegate.toml" (list $value $name) -}}
@@ -63,6 +62,10 @@ integers; toJson does not, and its strings, numbers, booleans and flat lists are
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+
+{{- define "tidegate.tomlKey" -}}
+{{- if regexMatch "^[A-Za-z0-9_-]+$" . }}{{ . }}{{ else }}{{ toJson . }}{{ end -}}
 {{- end -}}
 
 {{- define "tidegate.isTables" -}}
