@@ -54,6 +54,12 @@ test-chart: ## the Helm chart, without a cluster: rendered, checked against Kube
 	@scripts/setup build chart
 	@scripts/test chart
 
+.PHONY: e2e
+e2e: ## the chart on a real Kubernetes of three nodes on this machine; as root; the first time it takes a quarter of an hour longer
+	@scripts/setup build
+	@cargo build --quiet --release -p tidegate-gateway -p tidegate-control-plane -p tidegate-loadtest
+	@exec k8s/e2e/run --programs "$(TARGET)/release"
+
 .PHONY: bundle
 bundle: ## builds clients/js into the one file that the demo page loads
 	@scripts/setup js
@@ -83,6 +89,7 @@ docs: ## rewrites the generated pages under docs/
 	@scripts/setup build
 	UPDATE_DOCS=1 cargo test --quiet --package tidegate-gateway --bins the_documented_
 	UPDATE_DOCS=1 cargo test --quiet --package tidegate-protocol --lib the_documented_
+	UPDATE_DOCS=1 cargo test --quiet --package tidegate-control-plane --lib the_documented_
 	@scripts/setup chart
 	scripts/chart generate
 
