@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { FakeControlPlane, countersOf, healthOf, nodeOf, operationOf, shortOf, stepOf } from "./control-plane.mjs";
-import { WAIT, startBrowser } from "./kit.mjs";
+import { WAIT, live, openDashboard, startBrowser } from "./kit.mjs";
 
 const TEST = { timeout: 60_000 };
 
@@ -525,19 +525,9 @@ function forecastOf(given) {
 
 /** The page in a window of its own, live unless nobody is signed in. */
 async function open(t, fake, secret = "may-act", options = {}, prepare = () => {}) {
-  const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, ...options });
-  t.after(() => context.close());
-  const page = await context.newPage();
-  prepare(page);
-  // As a reload finds it.
-  if (secret) await page.addInitScript((kept) => sessionStorage.getItem("tidegate-token") ?? sessionStorage.setItem("tidegate-token", kept), secret);
-  await page.goto(fake.url);
-  if (secret && secret.startsWith("may-")) await live(page);
+  const page = await openDashboard(t, browser, fake.url, secret, options, prepare);
+  if (secret?.startsWith("may-")) await live(page);
   return page;
-}
-
-function live(page) {
-  return page.waitForFunction(() => document.getElementById("live").textContent === "live", null, WAIT);
 }
 
 /** Values of a list of facts, each with its small print. */

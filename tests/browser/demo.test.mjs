@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { startGateway } from "./gateway.mjs";
+import { startGateway } from "./programs.mjs";
 import { WAIT, enter, heard, here, inState, noted, say, spoken, startBrowser, takeNetwork, told, visit } from "./kit.mjs";
 
 const TEST = { timeout: 60_000 };

@@ -1,4 +1,4 @@
-// Windows of the demo page in Debian's Chromium, and what people do and see in them.
+// Windows of the demo page and of the dashboard in Debian's Chromium, and what people do and see in them.
 
 import { chromium } from "playwright-core";
 
@@ -81,4 +81,20 @@ export async function takeNetwork(page) {
   await devTools.send("Network.enable");
   await emulate(true);
   return () => emulate(false);
+}
+
+/** The dashboard in a browser of its own, where `secret` is already kept; `prepare` gets the page while it is empty. */
+export async function openDashboard(t, browser, url, secret, options = {}, prepare = () => {}) {
+  const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, ...options });
+  t.after(() => context.close());
+  const page = await context.newPage();
+  prepare(page);
+  if (secret) await page.addInitScript((kept) => sessionStorage.getItem("tidegate-token") ?? sessionStorage.setItem("tidegate-token", kept), secret);
+  await page.goto(url);
+  return page;
+}
+
+/** Waits until the dashboard shows what is so now. */
+export function live(page) {
+  return page.waitForFunction(() => document.getElementById("live").textContent === "live", null, WAIT);
 }

@@ -2,7 +2,7 @@
 
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { startGateway } from "./gateway.mjs";
+import { startGateway } from "./programs.mjs";
 import { enter, heard, here, say, startBrowser, told } from "./kit.mjs";
 
 const PICTURE = fileURLToPath(new URL("../../docs/images/demo.png", import.meta.url));
