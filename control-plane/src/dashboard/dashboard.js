@@ -20,8 +20,9 @@ const details = new Map();
 let isRefreshing = false;
 /** A document came meanwhile. */
 let isOutdated = false;
-/** Names of those under way when the ended ones were asked for. */
+/** Names of those under way when the ended ones were asked for, and when that was. */
 let endedBeside;
+let endedAskedAt = 0;
 
 const stream = new Stream("v1/health/events", {
   open() {
@@ -78,10 +79,12 @@ async function refresh() {
       showRunning(health, details, act);
     }
     const beside = operations.map(({ id }) => id).join();
-    if (beside !== endedBeside) {
+    // Some begin and end between two documents.
+    if (beside !== endedBeside || Date.now() - endedAskedAt > ENDED_EVERY_MS) {
       const page = await call("GET", `v1/operations?state=finished&limit=${ENDED_MAX}`);
       showEnded(page.operations, act);
       endedBeside = beside;
+      endedAskedAt = Date.now();
     }
   } finally {
     isRefreshing = false;
@@ -138,7 +141,10 @@ function signIn(problem) {
 
 $("begin").addEventListener("click", () => {
   showChoices(health);
-  compose(() => refused(""));
+  compose(() => {
+    refused("");
+    endedBeside = undefined;
+  });
 });
 $("dismiss").addEventListener("click", () => refused(""));
 $("sign").addEventListener("click", () => {
@@ -177,6 +183,7 @@ const STALE_MS = 6_000;
 const DETAILS_MAX = 20;
 const CHANGE_ATTEMPTS = 5;
 const ENDED_MAX = 50;
+const ENDED_EVERY_MS = 30_000;
 
 setInterval(showState, 1_000);
 showState();
