@@ -34,6 +34,7 @@ use tidegate_protocol::time::Millis;
 use crate::admission::cluster::ClusterBudget;
 use crate::admission::permission::{Namespaces, Permissions};
 use crate::hub::directory::{Directory, Realm};
+use crate::metrics::stats::SharedDurations;
 use crate::spans::Spans;
 use crate::worker::mail::{Close, Mail, Order, Publication, SharedPosts};
 pub(crate) use catch_up::CaughtUp;
@@ -87,6 +88,8 @@ pub(crate) struct Broker {
 #[derive(Debug, Default)]
 pub(crate) struct BrokerStats {
     pub(crate) sessions_opened: AtomicU64,
+    /// From asking for a session to having it.
+    pub(crate) resume_durations: SharedDurations,
     /// Sessions that came back while their connection was still there.
     pub(crate) sessions_taken_over: AtomicU64,
     /// Writes of sessions that the store had forgotten.

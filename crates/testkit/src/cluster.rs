@@ -60,6 +60,12 @@ impl Cluster {
         self.nodes[number].wait_exit();
     }
 
+    /// Waits until a node has ended that was told to, and says with which code.
+    #[track_caller]
+    pub fn wait_exit(&mut self, number: usize) -> Option<i32> {
+        self.nodes[number].wait_exit().code()
+    }
+
     /// A balancer in front of all nodes, which tells them nothing of the clients.
     #[track_caller]
     pub fn balancer(&self) -> Haproxy {

@@ -124,6 +124,7 @@ impl Broker {
         resume: command::Resume,
         connection: Connection,
     ) -> Result<Opening, ErrorBody> {
+        let began = Instant::now();
         Arc::clone(&self.budget).admit(Arrival::Resume).await.map_err(no_room)?;
         let mut span = self.spans.resume(resume.session, connection.upgrade);
         if let Some(debt) = self.owed.settle(resume.session) {
@@ -148,6 +149,7 @@ impl Broker {
         let grants = grants(&resumption.identity);
         grants.trace.as_deref().and_then(TraceParent::parse).into_iter().for_each(|began| span.link(began));
         self.take_seat(resume.session, &grants.user, fence, connection).await;
+        self.stats.resume_durations.observe(began.elapsed());
         let subscriptions =
             resumption.subscriptions.into_iter().map(|held| (held.channel, held.position)).collect();
         Ok(Opening::Owned(Box::new(Owned {

@@ -35,6 +35,8 @@ pub(crate) struct Displaced {
     awaited: Mutex<VecDeque<Awaited>>,
     /// Those that are being looked for.
     under_way: AtomicUsize,
+    /// Times that all were given up: whoever was being looked for then is not awaited again.
+    era: AtomicU64,
     resumed: AtomicU64,
     lost: AtomicU64,
     repeats: AtomicU64,
@@ -65,6 +67,7 @@ impl Displaced {
             is_shared,
             awaited: Mutex::default(),
             under_way: AtomicUsize::new(0),
+            era: AtomicU64::new(0),
             resumed: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             repeats: AtomicU64::new(0),
@@ -96,12 +99,14 @@ impl Displaced {
 
     /// Gives up on all that are awaited.
     pub(super) fn give_up(&self) {
+        self.era.fetch_add(1, Ordering::AcqRel);
         let given_up = self.lock().drain(..).count();
         self.lost.fetch_add(given_up as u64, Ordering::Relaxed);
     }
 
     /// Looks for some of them; those that are nowhere after `patience` are given up. `op`: what sends them away.
     pub(super) async fn look(&self, outside: &Outside, op: Option<&OperationId>, patience: Duration) {
+        let era = self.era.load(Ordering::Acquire);
         let batch = self.take_batch();
         let under_way = batch.len();
         stream::iter(batch)
@@ -112,7 +117,7 @@ impl Displaced {
                     awaited.is_noted = true;
                     self.note(outside, awaited.session, op).await;
                 }
-                self.look_for(outside, awaited, patience).await;
+                self.look_for(outside, awaited, patience, era).await;
             })
             .await;
         self.under_way.fetch_sub(under_way, Ordering::AcqRel);
@@ -125,13 +130,13 @@ impl Displaced {
         awaited.drain(..count).collect()
     }
 
-    async fn look_for(&self, outside: &Outside, awaited: Awaited, patience: Duration) {
+    async fn look_for(&self, outside: &Outside, awaited: Awaited, patience: Duration, era: u64) {
         let found = outside.places.locate(Target::Session(awaited.session), 1).await;
         let is_elsewhere =
             found.is_ok_and(|routes| routes.first().is_some_and(|route| route.fence > awaited.fence));
         if is_elsewhere {
             self.resumed.fetch_add(1, Ordering::Relaxed);
-        } else if awaited.since.elapsed() >= patience {
+        } else if awaited.since.elapsed() >= patience || self.era.load(Ordering::Acquire) != era {
             self.lost.fetch_add(1, Ordering::Relaxed);
         } else {
             self.lock().push_back(awaited);

@@ -17,6 +17,7 @@ pub(super) struct Rates(VecDeque<Look>);
 struct Look {
     at: Instant,
     handshakes: Vec<(f64, u64)>,
+    resumes: Vec<(f64, u64)>,
     messages_in: u64,
     messages_out: u64,
 }
@@ -26,6 +27,7 @@ struct Look {
 pub(super) struct Pace {
     pub(super) handshakes_per_second: f64,
     pub(super) handshake_p99_ms: f64,
+    pub(super) resume_p99_ms: f64,
     pub(super) messages_in_per_second: f64,
     pub(super) messages_out_per_second: f64,
 }
@@ -41,6 +43,7 @@ impl Rates {
         self.0.push_back(Look {
             at: now,
             handshakes: handshakes.buckets,
+            resumes: node.broker.stats.resume_durations.total().buckets,
             messages_in: node.stats.iter().map(|stats| stats.messages_in.get()).sum(),
             messages_out: node.stats.iter().map(|stats| stats.messages_out.get()).sum(),
         });
@@ -52,20 +55,22 @@ impl Rates {
         if seconds <= 0.0 {
             return Pace::default();
         }
-        let buckets: Vec<_> = last
-            .handshakes
-            .iter()
-            .zip(&first.handshakes)
-            .map(|(&(bound, after), &(_, before))| (bound, after.saturating_sub(before)))
-            .collect();
+        let buckets = between(&first.handshakes, &last.handshakes);
         let rate = |count: u64| as_float(count) / seconds;
         Pace {
             handshakes_per_second: rate(buckets.iter().map(|(_, count)| count).sum()),
             handshake_p99_ms: percentile(&buckets, 0.99) * 1e3,
+            resume_p99_ms: percentile(&between(&first.resumes, &last.resumes), 0.99) * 1e3,
             messages_in_per_second: rate(last.messages_in.saturating_sub(first.messages_in)),
             messages_out_per_second: rate(last.messages_out.saturating_sub(first.messages_out)),
         }
     }
+}
+
+/// What was observed between two looks.
+fn between(first: &[(f64, u64)], last: &[(f64, u64)]) -> Vec<(f64, u64)> {
+    let pairs = last.iter().zip(first);
+    pairs.map(|(&(bound, after), &(_, before))| (bound, after.saturating_sub(before))).collect()
 }
 
 /// The bound below which `part` of the observations lie, as far as buckets tell: within one, they count as spread

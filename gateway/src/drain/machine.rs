@@ -315,7 +315,10 @@ impl Machine {
     /// When load balancers and peers have learned of a drain.
     fn evicts_at(&self, begun: Begun) -> Instant {
         let ordered = self.ordered(|standing| standing.order.lb_propagation);
-        begun.at + ordered.unwrap_or(self.settings.lb_propagation).max(self.settings.peers_learn)
+        let balancers_learn = ordered.unwrap_or(self.settings.lb_propagation);
+        // Whoever is given a rate shares nothing with others.
+        let peers_learn = if self.has_ordered_rate() { Duration::ZERO } else { self.settings.peers_learn };
+        begun.at + balancers_learn.max(peers_learn)
     }
 
     fn goal(&self) -> Goal {
@@ -383,9 +386,10 @@ impl Machine {
         if now >= deadline {
             return true;
         }
+        // A coordinator that goes slower than this node could knows why; one that cannot make it in time does not.
         let allowed = match self.goal() {
             Goal::Hold => sight.share,
-            _ => self.allowed_rate(sight),
+            _ => self.allowed_rate(sight).max(sight.share),
         };
         let untold = left.saturating_sub(sight.asked);
         needed(untold, self.time_to_tell(now, deadline)) > allowed * BURST_ABOVE
@@ -403,6 +407,11 @@ impl Machine {
             Some(standing) => standing.order.rate.unwrap_or(sight.share),
             None => sight.share,
         }
+    }
+
+    /// Whether a coordinator leads and says how fast.
+    fn has_ordered_rate(&self) -> bool {
+        self.is_led() && self.ordered(|standing| standing.order.rate).is_some()
     }
 
     fn enter(&mut self, next: Phase, now: Instant) {
@@ -449,12 +458,14 @@ impl Machine {
     /// Whoever orders a rate wants it; a node alone takes all the time it has, if that is not ridiculous.
     fn evicting_rate(&self, now: Instant, sight: Sight) -> f64 {
         let allowed = self.allowed_rate(sight);
-        if self.is_led() && self.ordered(|standing| standing.order.rate).is_some() {
-            return allowed;
-        }
         let untold = sight.open.saturating_sub(sight.asked);
         let pressing = self.deadline().map_or(0.0, |at| needed(untold, self.time_to_tell(now, at)));
-        allowed.min(pressing.max(GENTLE_RATE))
+        match self.has_ordered_rate() {
+            // The time of a process that ends is up when it is up, whatever its coordinator thinks.
+            true if self.signalled.is_some() => allowed.max(pressing.min(sight.share)),
+            true => allowed,
+            false => allowed.min(pressing.max(GENTLE_RATE)),
+        }
     }
 
     fn bursting_course(&mut self, now: Instant, sight: Sight) -> Course {

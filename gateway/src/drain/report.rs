@@ -98,7 +98,7 @@ impl Drain {
             free_permits: None,
             resumed_total: sessions.resumed_total,
             not_resumed_total: sessions.not_resumable_total,
-            resume_p99_ms: 0.0,
+            resume_p99_ms: pace.resume_p99_ms,
         }
     }
 }

@@ -22,6 +22,8 @@ use crate::worker::mail::Mail;
 
 /// Between two looks while nobody is sent away.
 const IDLE: Duration = Duration::from_millis(100);
+/// Over what time clients come back at most that were sent away together.
+const SPREAD_MAX: Duration = Duration::from_millis(200);
 /// Between two looks while the node serves.
 const SERVING: Duration = Duration::from_secs(1);
 /// Between two looks for sessions elsewhere.
@@ -109,7 +111,7 @@ impl Task {
             let over = machine.is_over().then(|| machine.last_moment().unwrap_or(now));
             (course, over.map(|last_moment| Ending { last_moment }))
         };
-        self.note_phase(drain.phase());
+        self.note_phase(drain.phase(), now);
         self.close_port();
         let due = self.pacer.take(now, course.rate, course.most);
         if due > 0 {
@@ -175,10 +177,12 @@ impl Task {
         drain.rate.store(rate.to_bits(), Ordering::Relaxed);
     }
 
-    fn note_phase(&mut self, phase: Phase) {
+    fn note_phase(&mut self, phase: Phase, now: Instant) {
         if phase == self.phase {
             return;
         }
+        // What was not done in another phase is not made up for in this one.
+        self.pacer = Pacer::new(now);
         let before = std::mem::replace(&mut self.phase, phase);
         self.record.enter(&self.node, before, phase);
         self.node.broker.phase.store(phase as u8, Ordering::Relaxed);
@@ -225,7 +229,7 @@ impl Task {
             .collect();
         let mut handed = 0;
         for (index, count) in shares(due, &mut left).into_iter().enumerate().filter(|(_, count)| *count > 0) {
-            let eviction = Eviction { count, manner: course.manner, cause, spread: self.gap };
+            let eviction = Eviction { count, manner: course.manner, cause, spread: self.gap.min(SPREAD_MAX) };
             self.node.drain.outstanding.fetch_add(count, Ordering::AcqRel);
             match self.node.posts()[index].try_send(Mail::Evict(eviction)) {
                 Ok(()) => handed += count,

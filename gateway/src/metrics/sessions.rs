@@ -28,6 +28,11 @@ impl Page<'_, '_> {
             "event",
             &events,
         )?;
+        self.histogram(
+            "resume_duration",
+            "From a client's wish to resume its session to its having it",
+            &stats.resume_durations.total(),
+        )?;
         let subscriptions = self.sum(|stats| &stats.subscriptions);
         self.gauge("subscriptions", "Subscriptions of clients of the native dialect", None, subscriptions)?;
         let channels = self.node.directory.len() as u64;

@@ -70,6 +70,32 @@ impl<const N: usize> Durations<N> {
     }
 }
 
+/// Durations with any writers: of what does not happen for every message.
+#[derive(Debug, Default)]
+pub(crate) struct SharedDurations {
+    /// By [`SHORT_S`]; the last one is over all bounds.
+    counts: [AtomicU64; SHORT_S.len() + 1],
+    sum_us: AtomicU64,
+}
+
+impl SharedDurations {
+    pub(crate) fn observe(&self, duration: Duration) {
+        let seconds = duration.as_secs_f64();
+        let bucket = SHORT_S.iter().position(|&bound| seconds <= bound).unwrap_or(SHORT_S.len());
+        self.counts[bucket].fetch_add(1, Ordering::Relaxed);
+        self.sum_us.fetch_add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(crate) fn total(&self) -> DurationTotal {
+        let bounds = SHORT_S.into_iter().chain([f64::INFINITY]);
+        let counts = self.counts.iter().map(|count| count.load(Ordering::Relaxed));
+        DurationTotal {
+            sum_s: Duration::from_micros(self.sum_us.load(Ordering::Relaxed)).as_secs_f64(),
+            buckets: bounds.zip(counts).collect(),
+        }
+    }
+}
+
 /// Durations of all workers: observations by upper bound in seconds, not cumulative; the last bound is infinite.
 #[derive(Debug, Default)]
 pub(crate) struct DurationTotal {
@@ -239,5 +265,22 @@ mod tests {
         assert_eq!(total.buckets, [(0.1, 2), (1.0, 4), (f64::INFINITY, 2)]);
         assert_eq!(total.count(), 8);
         assert!((total.sum_s - 4.404).abs() < 1e-9);
+    }
+
+    #[test]
+    fn many_may_observe_and_nothing_is_counted_twice() {
+        let durations = SharedDurations::default();
+        std::thread::scope(|scope| {
+            for ms in [1, 2, 20_000] {
+                let durations = &durations;
+                scope.spawn(move || (0..100).for_each(|_| durations.observe(Duration::from_millis(ms))));
+            }
+        });
+        let total = durations.total();
+        assert_eq!(total.count(), 300);
+        assert_eq!(
+            (total.buckets[3], total.buckets[4], total.buckets[12].1),
+            ((0.001, 100), (0.002_5, 100), 100)
+        );
     }
 }

@@ -8,6 +8,7 @@ mod channel;
 mod cluster;
 mod config;
 mod deflate;
+mod drain;
 mod echo;
 mod faults;
 mod handshake;

@@ -59,7 +59,7 @@ fn what_nobody_sampled_is_not_exported_and_what_the_ratio_takes_is() {
     quiet.stop();
     all.stop();
 
-    let spans = collector.spans();
+    let spans: Vec<_> = collector.spans().into_iter().filter(|span| span.name != "drain").collect();
     assert!(spans.iter().all(|span| span.resource["service.instance.id"] == "all"), "{spans:?}");
     assert!(spans.iter().all(|span| span.parent.is_empty() && span.trace != TRACE), "{spans:?}");
     let mut statuses: Vec<_> = spans.iter().map(|span| span.said("http.response.status_code")).collect();
@@ -153,4 +153,22 @@ fn one_sampled_message_is_one_trace_from_its_publisher_to_the_fan_out_of_every_n
         assert_eq!(line.last().unwrap().parent, "00f067aa0ba902b7", "the client's own span");
     }
     assert!(spans.iter().any(|span| span.name.starts_with("append") && span.trace == TRACE));
+}
+
+#[test]
+fn a_drain_is_a_span_of_its_operation_with_its_phases_whatever_the_ratio() {
+    let collector = OtlpReceiver::start();
+    let gateway = exporting(&collector.grpc_url(), "grpc").set("telemetry.sample_ratio", "0").start();
+    let mut client = gateway.open("/echo");
+    let order = json!({
+        "op": "deploy-42", "epoch": 1, "seq": 1, "phase": "evicting", "ttl": "1h", "rate": 100, "trace": SAMPLED,
+    });
+    assert_eq!(gateway.admin_put("/drain/order", &order.to_string()).status, 200);
+    assert_eq!(client.expect_close().0, 1012);
+    drop(client);
+    gateway.stop();
+
+    let span = collector.await_span("the span of the drain", |span| span.name == "drain");
+    assert_eq!((span.trace.as_str(), span.parent.as_str()), (TRACE, "00f067aa0ba902b7"));
+    assert_eq!((span.said("tidegate.operation.id"), span.said("tidegate.drain.closed")), ("deploy-42", "1"));
 }

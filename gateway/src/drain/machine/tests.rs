@@ -299,8 +299,19 @@ fn a_deadline_that_is_shortened_by_order_makes_the_node_hurry() {
         rig.see(1_000, 0)
     };
     assert_eq!(give(&mut rig, 300), Phase::Evicting);
-    assert_eq!(give(&mut rig, 30), Phase::Bursting);
+    assert_eq!(give(&mut rig, 30), Phase::Evicting, "a slow coordinator is obeyed");
+    assert_eq!(give(&mut rig, 8), Phase::Bursting, "nobody could make it in that time");
     assert_eq!(give(&mut rig, 300), Phase::Evicting, "there is time again");
+}
+
+#[test]
+fn a_process_that_ends_goes_as_fast_as_its_time_needs_whatever_it_is_ordered() {
+    let mut rig = Rig::with(|settings| settings.lb_propagation = Duration::ZERO);
+    rig.signal().order_with(DrainPhase::Evicting, |order| order.rate = Some(0.0));
+    let sight = Sight { open: 960, share: ROOM, ..Sight::default() };
+    assert!((rig.course(sight).rate - 10.0).abs() < 0.01);
+    rig.order_with(DrainPhase::Evicting, |order| order.rate = Some(30.0));
+    assert_eq!(rig.course(sight).rate.to_bits(), 30_f64.to_bits());
 }
 
 #[test]
@@ -344,6 +355,10 @@ fn peers_that_share_the_budget_are_waited_for_where_load_balancers_are_not() {
     rig.signal();
     assert_eq!(rig.see(9, 0), Phase::Announcing);
     assert_eq!(rig.pass(1).see(9, 0), Phase::Evicting);
+
+    let mut led = Rig::with(|settings| (settings.lb_propagation, settings.peers_learn) = (Duration::ZERO, S));
+    led.order_with(DrainPhase::Evicting, |order| order.rate = Some(5.0));
+    assert_eq!(led.see(9, 0), Phase::Evicting, "whoever is given a rate shares nothing");
 }
 
 /// Something that happens to a node.
