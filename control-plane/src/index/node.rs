@@ -42,6 +42,8 @@ pub struct NodeEntry {
     pub connections: u64,
     /// Connections it takes at most.
     pub capacity: u64,
+    /// Where it stands, as it told the directory at once: known even while nobody reaches its admin port.
+    pub phase: DrainPhase,
     /// URL of its admin port as others reach it.
     pub admin: Option<Arc<str>>,
 }
@@ -144,16 +146,18 @@ impl NodeView {
         of_pod.into_iter().chain(of_itself).min()
     }
 
-    /// Clients it may be sending away: it is in a phase in which it does.
-    pub fn is_sending_away(&self) -> bool {
-        self.report.as_ref().is_some_and(|report| match report.phase {
-            DrainPhase::Evicting | DrainPhase::Bursting | DrainPhase::Rebalancing => report.remaining > 0,
-            DrainPhase::Announcing => report.shutting_down,
-            DrainPhase::Serving
-            | DrainPhase::Paused
-            | DrainPhase::Settling
-            | DrainPhase::Drained
-            | DrainPhase::Other(_) => false,
-        })
+    /// It does not answer, and may be sending clients away by itself: so it told the directory.
+    pub fn drains_unseen(&self) -> bool {
+        let phase = self.entry.as_ref().map(|entry| &entry.phase);
+        self.unreachable_since.is_some()
+            && phase.is_some_and(|phase| match phase {
+                DrainPhase::Announcing | DrainPhase::Evicting | DrainPhase::Bursting => true,
+                DrainPhase::Serving
+                | DrainPhase::Paused
+                | DrainPhase::Settling
+                | DrainPhase::Drained
+                | DrainPhase::Rebalancing
+                | DrainPhase::Other(_) => false,
+            })
     }
 }

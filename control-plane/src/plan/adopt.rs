@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use tidegate_protocol::drain::OperationId;
 
-use super::accept::owner;
 use super::{Operations, targets};
 use crate::index::{Fleet, NodeView};
 use crate::model::{
@@ -16,8 +15,12 @@ use crate::model::{
 /// Adds an operation for each node that ends and that none has.
 pub(super) fn adopt(fleet: &Fleet, operations: &mut Operations, now: Millis) {
     for node in fleet.nodes().filter(|node| node.is_ending()) {
-        let has_one =
-            owner(fleet, operations, &node.name).is_some_and(|owner| owner.step(&node.name).is_some());
+        // One whose turn has not come is no longer anybody's: it will not wait for its turn.
+        let has_one = operations
+            .values()
+            .filter(|operation| !operation.state.is_terminal())
+            .filter_map(|operation| operation.step(&node.name))
+            .any(|step| step.is_active() && step.node_started_at >= node.started_at());
         let id = id(node);
         if !has_one && !operations.contains_key(&id) {
             let mut operation = adopted(id.clone(), node, now);

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::budget::real;
 use super::want::{Allotted, Want};
 use super::{Operations, Planner};
-use crate::index::Fleet;
+use crate::index::{Fleet, NodeView};
 use crate::model::{ConditionKind, Millis, Operation};
 
 impl Planner {
@@ -20,8 +20,9 @@ impl Planner {
         wants: &[Want],
         now: Millis,
     ) -> Vec<Allotted> {
-        let silent: Vec<_> = wants.iter().map(|want| self.silent_rate(fleet, wants, want, now)).collect();
-        let reserved: f64 = silent.iter().flatten().sum();
+        let alone = self.rate_alone(fleet, wants);
+        let silent: Vec<_> = wants.iter().map(|want| self.silent_rate(fleet, want, alone, now)).collect();
+        let reserved = silent.iter().flatten().sum::<f64>() + alone * real(unseen(fleet, wants));
         let total = (self.budget.allowance() - reserved).max(0.0);
         let pressing_total = (self.budget.pressing_allowance() - reserved).max(0.0);
         let mut operation_left: BTreeMap<_, _> =
@@ -77,16 +78,20 @@ impl Planner {
             .collect()
     }
 
-    /// What a node that does not answer may be doing: what it was allowed last, and once its order has ended, its share of
-    /// the budget among those that drain.
-    fn silent_rate(&self, fleet: &Fleet, wants: &[Want], want: &Want, now: Millis) -> Option<f64> {
+    /// What a node without a coordinator takes for itself: its share among those that drain.
+    fn rate_alone(&self, fleet: &Fleet, wants: &[Want]) -> f64 {
+        let draining = wants.iter().filter(|want| want.to_move() > 0).count() as u64 + unseen(fleet, wants);
+        self.budget.config().max_rate / real(draining.max(1))
+    }
+
+    /// What a node that does not answer may be doing: what it was allowed last, and once its order has ended, what it does
+    /// without a coordinator.
+    fn silent_rate(&self, fleet: &Fleet, want: &Want, alone: f64, now: Millis) -> Option<f64> {
         let since = fleet.node(&want.node)?.unreachable_since?;
         if want.to_move() == 0 {
             return Some(0.0);
         }
         let last = self.allowed.get(&want.node).copied();
-        let draining = wants.iter().filter(|want| want.to_move() > 0).count() as u64;
-        let alone = self.budget.config().max_rate / real(draining.max(1));
         match last {
             Some(last) if now.since(since) < want.ttl() => Some(last),
             Some(last) => Some(last.max(alone)),
@@ -108,6 +113,12 @@ impl Planner {
             operation.condition(ConditionKind::Slowed).is_some_and(|slowed| slowed.reason == "Guard");
         by_window.min(if slowed { by_rate * GUARD_SLOWS_TO } else { by_rate })
     }
+}
+
+/// Nodes that nobody reaches and that drain without having been told to.
+fn unseen(fleet: &Fleet, wants: &[Want]) -> u64 {
+    let is_wanted = |node: &NodeView| wants.iter().any(|want| want.node == node.name && want.to_move() > 0);
+    fleet.nodes().filter(|node| node.drains_unseen() && !is_wanted(node)).count() as u64
 }
 
 /// What a want could still be given: nobody can send away more than all of its clients within a second.

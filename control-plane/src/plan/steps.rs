@@ -32,6 +32,13 @@ pub(super) fn observe(operation: &mut Operation, sight: Sight<'_>) -> u64 {
             (step.total, step.remaining) = (report.connections, report.connections);
         }
         step.phase = match step.phase {
+            // It ends by itself, and has an operation of its own for that.
+            StepPhase::Waiting if node.is_ending() => StepPhase::Done,
+            StepPhase::Cordoned | StepPhase::Reopening if node.is_ending() => StepPhase::Draining,
+            StepPhase::Draining if step.moves.is_some() && node.is_ending() => {
+                step.moves = None;
+                StepPhase::Draining
+            }
             StepPhase::Draining if step.moves.is_some() && is_mine && has_moved_enough(step, report) => {
                 StepPhase::Reopening
             }

@@ -151,6 +151,11 @@ impl Node {
         }
     }
 
+    /// What it was ordered, as long as that holds.
+    pub(crate) fn rate(&self) -> f64 {
+        self.allowed(f64::INFINITY)
+    }
+
     fn allowed(&self, share: f64) -> f64 {
         let led = self.standing.as_ref().filter(|standing| !standing.has_lapsed);
         led.map_or(share, |standing| standing.order.rate.unwrap_or(share))

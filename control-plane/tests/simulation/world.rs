@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_control_plane::index::{Fleet, NodeEntry, Seen};
-use tidegate_control_plane::model::{Command, ConditionKind, Millis, Operation, OperationState, Spec, StepPhase};
+use tidegate_control_plane::model::{Command, ConditionKind, Millis, OnLoss, Operation, OperationState, Spec, StepPhase};
 use tidegate_control_plane::plan::{self, Action, BudgetConfig, Operations, PlanConfig, Planner};
 use tidegate_protocol::drain::{DrainOrder, OperationId};
 
@@ -246,7 +246,8 @@ impl World {
         let entry = |node: &Node| {
             let (version, started_at) = ("1".into(), node.started_at);
             let (connections, capacity) = (node.clients.len() as u64, node.report.capacity);
-            (Arc::clone(&node.name), NodeEntry { version, started_at, connections, capacity, admin: None })
+            let phase = node.report.phase.clone();
+            (Arc::clone(&node.name), NodeEntry { version, started_at, connections, capacity, phase, admin: None })
         };
         self.fleet.handle(Seen::Directory(self.nodes.iter().map(entry).collect()), self.now);
         for node in &mut self.nodes {
@@ -325,7 +326,12 @@ impl World {
         // Whole clients: each node may round up by one.
         let most = max * 1.1 + self.nodes.len() as f64;
         if paced as f64 > most {
-            return Err(format!("{paced} clients were sent away in a second, and the budget is {max}"));
+            let lines = self.nodes.iter().map(|node| {
+                let left = self.now.since(node.silent_until).as_secs();
+                format!("\n{} {} rate {} silent {left} {:?}", node.name, node.report.phase, node.rate(), node.signalled)
+            });
+            let nodes: String = lines.collect();
+            return Err(format!("{paced} clients were sent away in a second, and the budget is {max}:{nodes}"));
         }
         Ok(())
     }
@@ -344,7 +350,9 @@ impl World {
             Spec::Rollout(rollout) => rollout.mode == tidegate_control_plane::model::Mode::Steer,
             Spec::Drain(_) => false,
         };
-        match is_first || !once || operation.state == OperationState::Aborted {
+        // A node that serves again because it was left alone takes in clients that were moved already.
+        let reopens = operation.spec.common().on_coordinator_loss == OnLoss::ResumeServing;
+        match is_first || !once || reopens || operation.state == OperationState::Aborted {
             true => Ok(()),
             false => Err(format!("client {client} is moved twice by {op}")),
         }
