@@ -9,10 +9,11 @@ use tidegate_protocol::id::ResumeSecret;
 use tidegate_protocol::time::Millis;
 use tidegate_service::trace::TraceParent;
 use tidegate_session::{Policy, Session};
+use tokio::sync::oneshot;
 
 use crate::admission::quota::UserShare;
-use crate::broker::Grants;
 use crate::broker::standing::Record;
+use crate::broker::{Grants, Turn};
 use crate::hub::{ChannelIndex, Membership};
 
 /// Everything about one client beyond its socket.
@@ -44,6 +45,16 @@ struct Seldom {
     close_code: Option<u16>,
     /// The span of its upgrade, if that was sampled: spans of what it does link to it.
     upgrade: Option<TraceParent>,
+    /// Its publications without an order of their channel's own that are under way.
+    publishing: Line,
+}
+
+/// Keeps publications in order that have to wait for something outside, each for something of its own.
+#[derive(Debug, Default)]
+struct Line {
+    count: u32,
+    /// Passes on the turn of the last one.
+    last: Option<oneshot::Receiver<()>>,
 }
 
 /// One subscription, from the moment it is wanted.
@@ -120,6 +131,29 @@ impl NativeClient {
             self.seldom.get_or_insert_default().offsets_saved = offsets;
         }
         before != offsets
+    }
+
+    /// Whether a publication is under way that the next one may not overtake.
+    pub(crate) fn is_publishing(&self) -> bool {
+        self.seldom.as_ref().is_some_and(|seldom| seldom.publishing.count > 0)
+    }
+
+    /// A publication goes on its way behind those that are: it is sent when its turn has come.
+    pub(crate) fn begin_publishing(&mut self) -> Turn {
+        let line = &mut self.seldom.get_or_insert_default().publishing;
+        let (passes, passed) = oneshot::channel();
+        line.count += 1;
+        Turn::new(line.last.replace(passed), passes)
+    }
+
+    /// One that was on its way has been answered, so everyone who is to get it has it in the mail.
+    pub(crate) fn end_publishing(&mut self) {
+        if let Some(Seldom { publishing: line, .. }) = self.seldom.as_deref_mut() {
+            line.count -= 1;
+            if line.count == 0 {
+                line.last = None;
+            }
+        }
     }
 
     /// Takes in a subscription; the result is its index.

@@ -33,6 +33,17 @@ impl<T: 'static> Outcome<T> {
         }
     }
 
+    /// As if it had to be waited for.
+    pub(crate) fn into_later(self) -> Later<T>
+    where
+        T: Send,
+    {
+        match self {
+            Self::Now(value) => Box::pin(std::future::ready(value)),
+            Self::Later(future) => future,
+        }
+    }
+
     /// Goes on with what came of it.
     pub(crate) fn then<U, F>(self, next: impl FnOnce(T) -> F + Send + 'static) -> Outcome<U>
     where

@@ -11,6 +11,7 @@ use tidegate_protocol::event::{self, Message, Published};
 use tidegate_protocol::json::{OwnedJson, RawJson};
 use tidegate_protocol::node::PublicationKind;
 use tidegate_service::trace::TraceParent;
+use tokio::sync::oneshot;
 
 use super::exchange::Outbound;
 use super::{Broker, refusal};
@@ -23,7 +24,7 @@ const OBJECT_OVERHEAD_BYTES: usize = 96;
 const BUS_OVERHEAD_BYTES: usize = 4096 + 512;
 
 /// A publication that somebody was allowed to make.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Publish {
     pub(crate) channel: ChannelName,
     pub(crate) data: OwnedJson,
@@ -37,6 +38,29 @@ pub(crate) struct Publish {
     pub(crate) trace: Option<Arc<str>>,
     /// The span of the upgrade of its connection, if that is traced.
     pub(crate) upgrade: Option<TraceParent>,
+    /// Where only the publisher's order counts: when it may be sent.
+    pub(crate) turn: Option<Turn>,
+}
+
+/// A publication's place behind an earlier one of its publisher. Dropped, it lets the next one go.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    behind: Option<oneshot::Receiver<()>>,
+    _passes: oneshot::Sender<()>,
+}
+
+impl Turn {
+    /// Comes when the sender of `behind` is gone, and lets the next one go with `passes`.
+    pub(crate) fn new(behind: Option<oneshot::Receiver<()>>, passes: oneshot::Sender<()>) -> Self {
+        Self { behind, _passes: passes }
+    }
+
+    async fn come(&mut self) {
+        if let Some(behind) = self.behind.take() {
+            // Nothing is ever sent: the sender ends with its publication, whatever came of that.
+            let _ = behind.await;
+        }
+    }
 }
 
 impl Broker {
@@ -45,10 +69,11 @@ impl Broker {
     /// # Errors
     ///
     /// `unknown_channel`, or `unavailable` when a part of the cluster did not answer.
-    pub(crate) async fn publish(self: Arc<Self>, publish: Publish) -> Result<Published, ErrorBody> {
+    pub(crate) async fn publish(self: Arc<Self>, mut publish: Publish) -> Result<Published, ErrorBody> {
+        let turn = publish.turn.take();
         let (trace, upgrade) = (publish.trace.as_deref(), publish.upgrade);
         let mut traced = self.spans.publish(publish.channel.as_str(), trace, upgrade);
-        let published = self.publish_traced(&publish, traced.trace.as_ref()).await;
+        let published = self.publish_traced(&publish, turn, traced.trace.as_ref()).await;
         if let Err(error) = &published {
             traced.span.fail(error.code.as_str());
         }
@@ -58,6 +83,7 @@ impl Broker {
     async fn publish_traced(
         &self,
         publish: &Publish,
+        mut turn: Option<Turn>,
         trace: Option<&Arc<str>>,
     ) -> Result<Published, ErrorBody> {
         let channel = publish.channel.borrowed();
@@ -102,6 +128,9 @@ impl Broker {
         };
         event::append_message(&mut object, &message);
         let conflate = publish.conflate.as_deref().map_or(0, conflate_key);
+        if let Some(turn) = &mut turn {
+            turn.come().await;
+        }
         let sent = self.put_out(Outbound {
             channel: &channel,
             kind: PublicationKind::Message,

@@ -46,6 +46,7 @@ impl Services for BrokerServices {
                     conflate: publish.conflate,
                     trace: publish.trace,
                     upgrade: None,
+                    turn: None,
                 })
                 .await?;
             broker.stats.server_publications.fetch_add(u64::from(!published.duplicate), Ordering::Relaxed);

@@ -11,7 +11,7 @@ use mio::Token;
 use tidegate_protocol::cause::CloseCause;
 use tidegate_protocol::command::{self, ParseLimits};
 use tidegate_protocol::error::{ErrorBody, ErrorCode};
-use tidegate_protocol::event::{self, Closing, Objects};
+use tidegate_protocol::event::{self, Closing, Objects, Published};
 use tidegate_protocol::quota::Verdict;
 use tidegate_session::{Cx, Effect, Fate, Opened, ReplyTo, Session, Subscribed};
 use tidegate_wire::close::{self, CloseCode};
@@ -19,6 +19,7 @@ use tidegate_wire::decode::{Decoded, Decoder, Event, MessageKind};
 use tidegate_wire::frame::{self, OpCode};
 
 use super::mail::{Close, Order};
+use super::perform::Replied;
 use super::standing::held;
 use super::{PUBLISHED_BYTES_MAX, SCRATCH_KEPT_BYTES, Worker};
 use crate::broker::standing::Standing;
@@ -39,7 +40,9 @@ pub(crate) enum Answer {
     /// The hook agreed that the client subscribes, or did not.
     MaySubscribe(super::subscribe::Wanted, Result<(), ErrorBody>),
     Subscribed(super::subscribe::Wanted, Result<Subscribed, ErrorBody>),
-    Replied(ReplyTo, super::perform::Replied),
+    Replied(ReplyTo, Replied),
+    /// Of a publication that later ones of its connection may not overtake.
+    Published(ReplyTo, Result<Published, ErrorBody>),
     Refreshed(ReplyTo, Result<Arc<Grants>, ErrorBody>),
 }
 
@@ -227,6 +230,12 @@ impl Worker {
             Answer::MaySubscribe(wanted, Err(error)) => self.apply_subscribed(slot, wanted, Err(error)),
             Answer::Subscribed(wanted, result) => self.apply_subscribed(slot, wanted, result),
             Answer::Replied(to, replied) => self.apply_replied(slot, to, replied),
+            Answer::Published(to, result) => {
+                if let Some(client) = self.native_mut(slot) {
+                    client.end_publishing();
+                }
+                self.apply_replied(slot, to, Replied::Publish(result));
+            }
             Answer::Refreshed(to, result) => self.apply_refreshed(slot, to, result),
         }
     }
@@ -430,6 +439,11 @@ impl Worker {
         let Some(session) = id else { return };
         let broker = Arc::clone(&self.node.broker);
         match fate {
+            Fate::Detach if was_asked || cause.is_departure() => self.node.drain.displace(session, fence),
+            Fate::Nothing if was_asked => self.node.drain.displace(session, fence),
+            Fate::Nothing | Fate::End | Fate::Detach => {}
+        }
+        match fate {
             Fate::Nothing => {}
             Fate::End => self.start(broker.end(session, fence, present)),
             Fate::Detach => {
@@ -438,11 +452,6 @@ impl Worker {
             }
         }
     }
-        match fate {
-            Fate::Detach if was_asked || cause.is_departure() => self.node.drain.displace(session, fence),
-            Fate::Nothing if was_asked => self.node.drain.displace(session, fence),
-            Fate::Nothing | Fate::End | Fate::Detach => {}
-        }
 
     pub(super) fn native_mut(&mut self, slot: usize) -> Option<&mut NativeClient> {
         match &mut self.connections.get_mut(slot)?.phase {

@@ -23,7 +23,7 @@ use super::native::Answer;
 use super::subscribe::Wanted;
 use crate::admission::overload::{Newcomer, Verdict};
 use crate::admission::permission::{Asker, Granted, Permissions};
-use crate::broker::outcome::Outcome;
+use crate::broker::outcome::{Later, Outcome};
 use crate::broker::{self, Connection as Seat, Grants, Publish};
 use crate::connection::{Connection, Endpoint, Phase};
 use crate::hub::conflate_key;
@@ -158,18 +158,17 @@ impl Worker {
             Ok(granted) => granted,
             Err(error) => return Some(Answer::Replied(to, Replied::Publish(Err(error)))),
         };
-        if let Granted::Now(namespace) = granted
-            && namespace.history_size == 0
-            && publish.key.is_none()
-            && node.broker.is_alone()
-        {
-            let upgrade = client.upgrade();
+        let upgrade = client.upgrade();
+        // Without history only this order counts. One with a key waits for an answer, and others may not overtake it.
+        let is_ordered_here = matches!(granted, Granted::Now(namespace) if namespace.history_size == 0);
+        let has_to_wait = publish.key.is_some() || client.is_publishing();
+        if is_ordered_here && !has_to_wait && node.broker.is_alone() {
             self.publish_now(&grants, publish, upgrade);
             return Some(Answer::Replied(to, Replied::Publish(Ok(Published::default()))));
         }
-        let client = self.native_mut(slot)?;
-        let upgrade = client.upgrade();
         let session = client.session.id()?;
+        let turn = (is_ordered_here && has_to_wait).then(|| client.begin_publishing());
+        let is_in_line = turn.is_some();
         let user = (!grants.user.is_empty()).then(|| Arc::clone(&grants.user));
         let owned = Publish {
             channel: ChannelName::from(&publish.channel),
@@ -180,6 +179,7 @@ impl Worker {
             conflate: publish.conflate.as_deref().map(Into::into),
             trace: publish.trace.as_deref().map(Into::into),
             upgrade,
+            turn,
         };
         let broker = Arc::clone(&node.broker);
         let outcome = match granted {
@@ -198,6 +198,12 @@ impl Worker {
                 })
             }
         };
+        if is_in_line {
+            // By mail in any case: what it sent to this worker is in the mail as well, before the answer.
+            let answer = outcome.map(move |published| Answer::Published(to, published));
+            self.mail(slot, answer.into_later());
+            return None;
+        }
         self.now_or_mail(slot, outcome.map(move |published| Answer::Replied(to, Replied::Publish(published))))
     }
 
@@ -310,15 +316,20 @@ impl Worker {
         match outcome {
             Outcome::Now(answer) => Some(answer),
             Outcome::Later(later) => {
-                let seat = self.seat(slot);
-                let broker = Arc::clone(&self.node.broker);
-                self.node.runtime.spawn(async move {
-                    let answer = later.await;
-                    broker.post(seat.worker.into(), Mail::Answer(seat.token, Box::new(answer))).await;
-                });
+                self.mail(slot, later);
                 None
             }
         }
+    }
+
+    /// Waits for an answer, which then comes by mail.
+    fn mail(&self, slot: usize, later: Later<Answer>) {
+        let seat = self.seat(slot);
+        let broker = Arc::clone(&self.node.broker);
+        self.node.runtime.spawn(async move {
+            let answer = later.await;
+            broker.post(seat.worker.into(), Mail::Answer(seat.token, Box::new(answer))).await;
+        });
     }
 
     /// Begins something whose end nobody waits for.

@@ -177,6 +177,21 @@ pub(super) fn expect_data(client: &mut NativeClient, channel: &str, data: impl I
     message
 }
 
+/// Publishes 1 to 24 at once: some with a key, which is looked up somewhere, the others without.
+pub(super) fn publish_mixed(client: &mut NativeClient, channel: &str) {
+    let publish = |number: u32| match number % 3 {
+        1 => json!({ "publish": { "channel": channel, "data": number, "key": format!("k{number}") } }),
+        _ => json!({ "publish": { "channel": channel, "data": number } }),
+    };
+    client.say_all(&(1..=24).map(publish).collect::<Vec<_>>());
+}
+
+/// They have to come in this order.
+#[track_caller]
+pub(super) fn expect_mixed(client: &mut NativeClient, channel: &str) {
+    (1..=24).for_each(|number| drop(expect_data(client, channel, number)));
+}
+
 /// Two clients that know each other's messages come through: proof that nobody else's trouble is theirs.
 struct Bystanders {
     reader: NativeClient,

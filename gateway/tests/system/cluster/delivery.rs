@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use tidegate_testkit::{Cluster, Gateway, NativeClient, Request};
 
 use super::node;
-use crate::native::{connect, connect_as, connect_with, expect_data, publish, subscriber};
+use crate::native::{
+    connect, connect_as, connect_with, expect_data, expect_mixed, publish, publish_mixed, subscriber,
+};
 use crate::server_api;
 
 #[test]
@@ -61,6 +63,14 @@ fn hear_all(reader: &mut NativeClient, sources: usize, each: u64) -> Vec<String>
     }
     assert!(heard.len() == sources && heard.values().all(|&number| number == each), "{heard:?}");
     order
+}
+
+#[test]
+fn without_history_publications_of_a_client_come_in_its_order_whether_they_have_keys_or_not() {
+    let cluster = Cluster::of(2, node);
+    let mut readers: Vec<_> = cluster.nodes().iter().map(|node| subscriber(node, "talk:tea")).collect();
+    publish_mixed(&mut connect(&cluster[0]), "talk:tea");
+    readers.iter_mut().for_each(|reader| expect_mixed(reader, "talk:tea"));
 }
 
 #[test]

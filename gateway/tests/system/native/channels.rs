@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{connect, connect_as, connect_with, expect_data, native, publish, subscriber, token_with};
+use super::{
+    connect, connect_as, connect_with, expect_data, expect_mixed, native, publish, publish_mixed, subscriber,
+    token_with,
+};
 
 #[test]
 fn subscribers_get_what_is_published_with_its_user_and_nobody_else_does() {
@@ -54,6 +57,16 @@ fn the_reply_to_a_subscribe_comes_before_its_messages() {
         ]);
         assert_eq!(client.next_object()["id"], 901, "{channel}");
         expect_data(&mut client, channel, 1);
+    }
+}
+
+#[test]
+fn without_history_publications_of_a_client_come_in_its_order_whether_they_have_keys_or_not() {
+    for workers in ["1", "2"] {
+        let gateway = native().set("node.workers", workers).start();
+        let mut readers = [(); 3].map(|()| subscriber(&gateway, "talk:tea"));
+        publish_mixed(&mut connect(&gateway), "talk:tea");
+        readers.iter_mut().for_each(|reader| expect_mixed(reader, "talk:tea"));
     }
 }
 
