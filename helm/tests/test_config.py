@@ -54,6 +54,12 @@ class Derived(unittest.TestCase):
         self.assertEqual(config["kubernetes"]["service"], "tidegate-gateway")
         self.assertEqual(config["auth"]["tokens"], [{"name": "admin", "role": "admin", "token_file": "/etc/tidegate/api-tokens/admin"}])
 
+    def test_both_programs_use_the_same_names_and_the_same_budget(self):
+        values = nested("gateway", {"config": {"store": {"prefix": "a:"}, "bus": {"prefix": "b"}}, "drain": {"maxRate": 70}})
+        config = control_plane(values)
+        self.assertEqual((config["store"]["prefix"], config["bus"]["prefix"], config["budget"]["max_rate"]), ("a:", "b", 70))
+        self.assertEqual(control_plane(merged(values, nested("controlPlane.config.budget.max_rate", 90)))["budget"]["max_rate"], 90)
+
     def test_numbers_of_people_stay_whole(self):
         written = nested("gateway.config", {"limits": {"connections": 1234567}, "session": {"ttl": "1m"}})
         self.assertEqual(gateway(written)["limits"]["connections"], 1234567)

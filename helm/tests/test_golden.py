@@ -9,6 +9,16 @@ import yaml
 
 from harness import PRESETS, render
 
+class Dumper(yaml.SafeDumper):
+    """Text of several lines as it reads in a file."""
+
+
+def text_of_lines(dumper, text):
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+Dumper.add_representer(str, text_of_lines)
+
 FOLDER = Path(__file__).parent / "golden"
 
 
@@ -20,7 +30,7 @@ class Golden(unittest.TestCase):
             objects = sorted(render(preset=preset), key=lambda it: (it["kind"], it["metadata"]["name"]))
             # Dashboards are generated, and compared by their own check.
             objects = [it for it in objects if "dashboard" not in it["metadata"]["name"]]
-            text = "---\n".join(yaml.safe_dump(it, sort_keys=False, width=140) for it in objects)
+            text = "---\n".join(yaml.dump(it, Dumper=Dumper, sort_keys=False, width=140) for it in objects)
             text = re.sub(r"(checksum/config: )[0-9a-f]{64}", r"\1CHECKSUM", text)
             file = FOLDER / f"{preset}.yaml"
             if "UPDATE_GOLDEN" in os.environ:

@@ -139,7 +139,7 @@ class Rights(unittest.TestCase):
 
     def test_without_switches_nothing_can_be_changed_but_the_lease(self):
         left = self.rules(evict=False, deletionCost=False, events=False)
-        self.assertEqual({it for it in left if it[1] not in ("get", "list", "watch")}, {("leases", "create"), ("leases", "update"), ("leases", "patch")})
+        self.assertEqual({it for it in left if it[1] not in ("get", "list", "watch")}, {("leases", "create"), ("leases", "update")})
 
     def test_rights_over_the_whole_cluster_are_asked_for(self):
         kinds = {it["kind"] for it in render()}

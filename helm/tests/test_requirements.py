@@ -34,6 +34,8 @@ FAULTS = [
     (nested("gateway.config.store.password", "x" * 20), "redis.existingSecret"),
     (nested("gateway.config.drain.window", "1m"), "gateway.config.drain is written by the chart"),
     (nested("gateway.config.auth.jwt.keys", [{"alg": "HS256", "secret": "x" * 32}]), "gateway.jwtKeys"),
+    (nested("controlPlane.config.kubernetes.evict", False), "controlPlane.config.kubernetes.evict is written by the chart; set controlPlane.rbac.evict"),
+    (nested("controlPlane.config.auth.tokens", [{"name": "a", "role": "view", "token": "x" * 20}]), "set controlPlane.api.tokens"),
     (
         nested("gateway.apiKeys", [{"name": "a", "rights": ["read"], "existingSecret": "s", "key": "k"}] * 2),
         "has a name twice",
@@ -58,6 +60,7 @@ UNKNOWN = [
     (nested("gateway.ports.client", 70000), "client"),
     (nested("patches", {"Deployment/gatway": {}}), "gatway"),
     (nested("devBackends.redis.persistent", True), "persistent"),
+    (nested("controlPlane.config.budget.max_rat", 5), "max_rat"),
     (nested("controlPlane.api.tokens", [{"name": "a", "role": "root", "existingSecret": "s", "key": "k"}]), "role"),
 ]
 

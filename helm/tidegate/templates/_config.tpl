@@ -25,19 +25,15 @@ http://{{ include "tidegate.name" (list . "jaeger") }}:{{ ternary 4317 4318 (eq 
 {{- end -}}
 {{- end -}}
 
-{{/* Store, bus and tracing, which both programs have, as JSON. */}}
+{{/* Store and bus, which both programs have, as JSON. */}}
 {{- define "tidegate.sharedConfig" -}}
-{{- $config := dict "store" (dict) "bus" (dict) "telemetry" (dict) -}}
+{{- $config := dict "store" (dict) "bus" (dict) -}}
 {{- with include "tidegate.redisUrl" . -}}{{- $_ := set $config.store "url" . -}}{{- end -}}
 {{- if .Values.redis.tls.caSecret -}}{{- $_ := set $config.store "tls_ca_file" "/etc/tidegate/redis-ca/ca.crt" -}}{{- end -}}
 {{- with include "tidegate.natsUrl" . -}}{{- $_ := set $config.bus "url" . -}}{{- end -}}
 {{- if .Values.nats.tls.caSecret -}}{{- $_ := set $config.bus "tls_ca_file" "/etc/tidegate/nats-ca/ca.crt" -}}{{- end -}}
 {{- if and .Values.nats.existingSecret (eq .Values.nats.credentials "credentials") -}}
 {{- $_ := set $config.bus "credentials_file" "/etc/tidegate/nats/nats.creds" -}}
-{{- end -}}
-{{- with include "tidegate.otlpEndpoint" . -}}
-{{- $tracing := $.Values.observability.tracing -}}
-{{- $_ := set $config "telemetry" (dict "otlp_endpoint" . "otlp_protocol" $tracing.protocol "sample_ratio" $tracing.sampleRatio) -}}
 {{- end -}}
 {{- toJson $config -}}
 {{- end -}}
@@ -81,6 +77,10 @@ http://{{ include "tidegate.name" (list . "jaeger") }}:{{ ternary 4317 4318 (eq 
 {{- if $keys -}}{{- $_ := set $auth "api_keys" $keys -}}{{- end -}}
 {{- $_ := set $derived "auth" $auth -}}
 {{- $_ := set $derived "drain" (dict "lb_propagation" $drain.lbPropagation "window" $drain.window "settle" $drain.settle "margin" $drain.margin "leave_grace" $drain.leaveGrace "max_rate" $drain.maxRate "on_deadline" $drain.onDeadline) -}}
+{{- with include "tidegate.otlpEndpoint" . -}}
+{{- $tracing := $.Values.observability.tracing -}}
+{{- $_ := set $derived "telemetry" (dict "otlp_endpoint" . "otlp_protocol" $tracing.protocol "sample_ratio" $tracing.sampleRatio) -}}
+{{- end -}}
 {{- toJson (mergeOverwrite $config $derived) -}}
 {{- end -}}
 
@@ -99,8 +99,14 @@ http://{{ include "tidegate.name" (list . "jaeger") }}:{{ ternary 4317 4318 (eq 
 
 {{- define "tidegate.controlPlaneConfig" -}}
 {{- $part := .Values.controlPlane -}}
-{{- $config := deepCopy $part.config -}}
+{{- /* One budget, whoever keeps it; and the names that the gateways use in Redis and NATS. */ -}}
+{{- $config := mergeOverwrite (dict "budget" (dict "max_rate" .Values.gateway.drain.maxRate)) (deepCopy $part.config) -}}
 {{- $derived := include "tidegate.sharedConfig" . | fromJson -}}
+{{- range $section := list "store" "bus" -}}
+{{- with (default (dict) (get $.Values.gateway.config $section)).prefix -}}
+{{- $_ := set (get $derived $section) "prefix" . -}}
+{{- end -}}
+{{- end -}}
 {{- $_ := set $derived "api" (dict "listen" (printf "0.0.0.0:%d" (int $part.ports.api))) -}}
 {{- $_ := set $derived "admin" (dict "listen" (printf "0.0.0.0:%d" (int $part.ports.admin))) -}}
 {{- $tokens := list -}}
