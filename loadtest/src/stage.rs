@@ -169,6 +169,16 @@ impl Stage {
         }
     }
 
+    /// Starts gateways again that have ended well by themselves, as after a drain. One that cannot be started shows in its log, and
+    /// in what the clients find.
+    fn respawn(&mut self) {
+        for process in self.processes.values_mut() {
+            if process.has_ended_well() {
+                let _ = process.start_again();
+            }
+        }
+    }
+
     /// The master goes as a machine does that is lost, and everybody is led to the replica.
     fn promote(&mut self, replica: SocketAddr) -> Result<(), String> {
         if let Some(master) = self.processes.get_mut(REDIS) {

@@ -28,6 +28,9 @@ pub(crate) struct StageArgs {
     /// Write here who runs and listens where, once all clients are connected: for whoever does something to the stage.
     #[arg(long, value_name = "FILE", requires = "spawn")]
     pub(crate) stage_file: Option<PathBuf>,
+    /// Start gateways again that have ended with exit code 0, as after a drain.
+    #[arg(long, requires = "spawn")]
+    pub(crate) respawn: bool,
     /// A setting of all gateways; may be given more than once.
     #[arg(long, value_name = "SECTION.KEY=VALUE", requires = "spawn")]
     pub(crate) set: Vec<String>,

@@ -111,6 +111,7 @@ impl VerifyArgs {
             targets: self.url,
             path: self.stage.path.clone(),
             logs: self.stage.logs.clone(),
+            respawns: self.stage.respawn,
             stage_file: self.stage.stage_file.clone(),
             faults: self.stage.fault.clone(),
             stage: self.stage.into_plan()?,

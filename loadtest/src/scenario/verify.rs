@@ -68,6 +68,8 @@ pub(crate) struct VerifyPlan {
     pub(crate) logs: Option<PathBuf>,
     /// Where to write who runs and listens where.
     pub(crate) stage_file: Option<PathBuf>,
+    /// Start gateways again that have ended well?
+    pub(crate) respawns: bool,
     pub(crate) faults: Vec<Fault>,
     pub(crate) bounds: Vec<Bound>,
     /// How long those who are gone may count as present at the end; `None`: nobody asks.
@@ -243,7 +245,8 @@ impl Verify {
             written.map_err(|source| Failure::File { path: path.clone(), source })?;
         }
         self.clients.begin(self.plan.rate, now);
-        self.hand = self.stage.take().map(|stage| Stagehand::begin(stage, &self.plan.faults));
+        self.hand =
+            self.stage.take().map(|stage| Stagehand::begin(stage, &self.plan.faults, self.plan.respawns));
         let mischief = Mischief::new(self.plan.mischief, now);
         self.part = Part::Sending { from: now, until: now + self.plan.duration, mischief };
         Ok(())

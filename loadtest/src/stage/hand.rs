@@ -43,31 +43,31 @@ pub(crate) struct Done {
 }
 
 impl Stagehand {
-    /// Takes each step when it is due, counted from now.
-    pub(crate) fn begin(mut stage: Stage, faults: &[Fault]) -> Self {
+    /// Takes each step when it is due, counted from now. `respawns`: starts gateways again that have ended well by themselves.
+    pub(crate) fn begin(mut stage: Stage, faults: &[Fault], respawns: bool) -> Self {
         let mut steps: Vec<Step> = faults.iter().flat_map(Fault::steps).collect();
         steps.sort_by_key(|step| step.at);
         let from = Nanos::now();
         let (stop, stopped) = mpsc::channel();
         let thread = thread::spawn(move || {
+            let mut steps = steps.into_iter().peekable();
             let mut done = Vec::new();
-            for step in steps {
-                let wait = Duration::from_nanos((from + step.at).since(Nanos::now()));
+            loop {
+                let wait = match steps.peek() {
+                    Some(step) => Duration::from_nanos((from + step.at).since(Nanos::now())),
+                    None if respawns => LOOK,
+                    None => break,
+                };
+                let wait = if respawns { wait.min(LOOK) } else { wait };
                 if stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
                     break;
                 }
-                let at = Nanos::now();
-                let failure = stage.carry_out(&step).err();
-                let done_at = Nanos::now();
-                done.push(Done {
-                    fault: step.fault,
-                    step: format!("{} {}", step.name, step.what),
-                    at_seconds: seconds(at.since(from)),
-                    done_at_seconds: seconds(done_at.since(from)),
-                    failure,
-                    heals: step.heals,
-                    done_at,
-                });
+                if respawns {
+                    stage.respawn();
+                }
+                if let Some(step) = steps.next_if(|step| Nanos::now() >= from + step.at) {
+                    done.push(take(&mut stage, step, from));
+                }
             }
             (stage, done)
         });
@@ -80,6 +80,24 @@ impl Stagehand {
         self.thread
             .join()
             .map_err(|_| Failure::Stage("the thread that carries the faults out panicked".into()))
+    }
+}
+
+/// How often ended processes are looked for.
+const LOOK: Duration = Duration::from_millis(50);
+
+fn take(stage: &mut Stage, step: Step, from: Nanos) -> Done {
+    let at = Nanos::now();
+    let failure = stage.carry_out(&step).err();
+    let done_at = Nanos::now();
+    Done {
+        fault: step.fault,
+        step: format!("{} {}", step.name, step.what),
+        at_seconds: seconds(at.since(from)),
+        done_at_seconds: seconds(done_at.since(from)),
+        failure,
+        heals: step.heals,
+        done_at,
     }
 }
 

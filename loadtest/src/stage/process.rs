@@ -131,6 +131,12 @@ impl Process {
         self.child.is_some()
     }
 
+    /// Whether it has ended with exit code 0 since the last look.
+    pub(super) fn has_ended_well(&mut self) -> bool {
+        let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+        ended.is_some_and(|status| status.success())
+    }
+
     fn reap(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.wait();
@@ -272,6 +278,8 @@ mod tests {
         assert!(process.signal(Signal::TERM).unwrap_err().contains("does not run"));
         process.start_again().unwrap();
         process.restart().unwrap();
-        assert!(process.is_running());
+        assert!(process.is_running() && !process.has_ended_well());
+        process.signal(Signal::KILL).unwrap();
+        assert!(!process.has_ended_well());
     }
 }
