@@ -31,6 +31,11 @@ pub trait History: Send + Sync {
     ///
     /// Waits for nothing; the same position twice, or an older one, changes nothing.
     fn witness(&self, _channel: &ChannelName, _position: Position, _link: Link) {}
+
+    /// Notes what subscribers of this node were sent last, in a stream whose head or past is about to be asked for. That may
+    /// be another publication than the one which was seen there, if the stream was set back between the two: it is compared
+    /// as well.
+    fn witness_sent(&self, _channel: &ChannelName, _position: Position, _tag: Tag) {}
 }
 
 /// A publication on its way into a stream.

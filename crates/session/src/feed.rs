@@ -96,6 +96,11 @@ impl<T> Feed<T> {
         self.head
     }
 
+    /// The tag of the publication at the head, where it is known.
+    pub fn head_tag(&self) -> Option<Tag> {
+        self.tags.back().copied()
+    }
+
     /// Whether publications before one that is held are missing, or others may be.
     pub fn has_gap(&self) -> bool {
         self.gap

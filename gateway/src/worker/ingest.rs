@@ -77,10 +77,15 @@ impl Worker {
     pub(super) fn repair_gaps(&mut self) {
         for channel in std::mem::take(&mut self.gaps) {
             let Some(entry) = self.hub.channel_mut(channel) else { continue };
-            let Some(after) = entry.feed.as_mut().and_then(|feed| feed.begin_repair()) else { continue };
+            let Some(feed) = entry.feed.as_mut() else { continue };
+            let Some(after) = feed.begin_repair() else { continue };
+            let tag = feed.head_tag();
             let entry = Arc::clone(&entry.entry);
             // A name that is listened to was checked when the first one subscribed.
             let Ok(name) = ChannelName::parse(&entry.name) else { continue };
+            if let Some(tag) = tag {
+                self.node.broker.outside.history.witness_sent(&name, after, tag);
+            }
             self.stats.gaps_repaired.add(1);
             let past = Arc::clone(&self.node.broker).catch_up(name, StartFrom::Position(after));
             match Outcome::begin(past) {
@@ -139,6 +144,12 @@ impl Worker {
     pub(super) fn handle_head(&mut self, entry: &ChannelEntry, head: Position) {
         let Some(channel) = self.hub.find(Realm::Native, &entry.name) else { return };
         let Some(feed) = self.hub.channel_mut(channel).and_then(|entry| entry.feed.as_mut()) else { return };
+        // Compared when the head is looked at the next time.
+        if let Some(tag) = feed.head_tag()
+            && let Ok(name) = ChannelName::parse(&entry.name)
+        {
+            self.node.broker.outside.history.witness_sent(&name, feed.head(), tag);
+        }
         if feed.compare(head) {
             self.gaps.push(channel);
         }

@@ -178,7 +178,8 @@ impl History for RedisHistory {
         let entries_max = u32::try_from(read.entries_max).unwrap_or(u32::MAX);
         let (epoch, offset) =
             read.after.map_or((String::new(), 0), |after| (after.epoch.to_string(), after.offset));
-        let known = inner.known.get(&channel);
+        let measure = inner.known.measure(&channel);
+        let known = measure.map(|measure| measure.seen);
         let args = inner
             .opening(known)
             .text(epoch)
@@ -186,6 +187,7 @@ impl History for RedisHistory {
             .number((read.order == Order::NewestFirst).into())
             .number(entries_max.into())
             .number(read.bytes_max as u64);
+        let args = seen(args, measure.and_then(|measure| measure.sent));
         let (client, keys) = (inner.client.clone(), inner.keys(&channel).to_vec());
         client.call(&READ, keys, args, move |answer| {
             let page = answers::page(answer)?;
@@ -214,6 +216,12 @@ impl History for RedisHistory {
         // An epoch of another kind of history says nothing about one of these, whatever it would compare as.
         if position.epoch.number() < EPOCHS_END {
             self.inner.known.note_link(channel, position, link);
+        }
+    }
+
+    fn witness_sent(&self, channel: &ChannelName, position: Position, tag: Tag) {
+        if position.epoch.number() < EPOCHS_END {
+            self.inner.known.note_sent(channel, Seen { position, tag });
         }
     }
 }

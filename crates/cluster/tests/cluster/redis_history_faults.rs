@@ -147,6 +147,38 @@ async fn another_tag_under_a_known_offset_is_a_fork() {
 }
 
 #[tokio::test]
+async fn what_subscribers_were_sent_is_compared_as_well_even_if_its_entry_is_gone() {
+    let server = RedisServer::start();
+    for (sent, asks_for_heads) in [(12, false), (11, false), (11, true), (3, false), (3, true)] {
+        server.command(&["FLUSHALL"]);
+        let writer = Node::connect(config(&server.url())).await;
+        let mut links = Vec::new();
+        for _ in 0..12 {
+            links.push(writer.append().await.link.expect("it is the first time"));
+        }
+        // The last ten of thirteen are kept. This node saw the end of the stream, and nothing of what was before that.
+        let mut node = Node::connect(config(&server.url())).await;
+        let head = node.read_after(writer.append().await.position).await.head;
+        let at = Position { offset: sent, ..head };
+        let look = async |node: &Node| match asks_for_heads {
+            true => {
+                drop(node.history.heads(&[ChannelName::from(&channel())]).await.expect("the server answers"))
+            }
+            false => drop(node.read_after(head).await),
+        };
+
+        node.history.witness_sent(&ChannelName::from(&channel()), at, links[sent as usize - 1].tag);
+        look(&node).await;
+        assert!(node.restarts.try_recv().is_err(), "{sent} was sent rightly");
+        node.history.witness_sent(&ChannelName::from(&channel()), at, stray().tag);
+        look(&node).await;
+        let anew = node.restarted().await;
+        assert_eq!(anew.offset, 0, "{sent} was another one");
+        assert_ne!(anew.epoch, head.epoch);
+    }
+}
+
+#[tokio::test]
 async fn what_was_seen_rightly_or_long_ago_changes_nothing() {
     let server = RedisServer::start();
     let writer = Node::connect(config(&server.url())).await;

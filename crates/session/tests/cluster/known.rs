@@ -11,8 +11,19 @@ pub(crate) struct Seen {
     pub(crate) tag: Tag,
 }
 
+/// What the store compares with what it has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measure {
+    pub(crate) seen: Option<Seen>,
+    /// What subscribers were sent last: their order may be another one than that of the answers.
+    pub(crate) sent: Option<Seen>,
+}
+
 #[derive(Debug, Default)]
-pub(crate) struct Known(BTreeMap<usize, Seen>);
+pub(crate) struct Known {
+    seen: BTreeMap<usize, Seen>,
+    sent: BTreeMap<usize, Seen>,
+}
 
 impl Seen {
     pub(crate) fn is_before(self, other: Self) -> bool {
@@ -23,18 +34,27 @@ impl Seen {
 
 impl Known {
     pub(crate) fn get(&self, channel: usize) -> Option<Seen> {
-        self.0.get(&channel).copied()
+        self.seen.get(&channel).copied()
     }
 
-    pub(crate) fn channels(&self) -> impl Iterator<Item = (usize, Option<Seen>)> {
-        self.0.iter().map(|(channel, seen)| (*channel, Some(*seen)))
+    pub(crate) fn measure(&self, channel: usize) -> Measure {
+        Measure { seen: self.get(channel), sent: self.sent.get(&channel).copied() }
+    }
+
+    pub(crate) fn channels(&self) -> impl Iterator<Item = (usize, Measure)> {
+        self.seen.keys().map(|channel| (*channel, self.measure(*channel)))
+    }
+
+    /// Remembers what subscribers were sent last.
+    pub(crate) fn note_sent(&mut self, channel: usize, sent: Seen) {
+        self.sent.insert(channel, sent);
     }
 
     /// Remembers what the store said, unless something later is known, or something that the store was not compared with.
     /// The result is whether the stream has started again.
     pub(crate) fn note(&mut self, channel: usize, seen: Seen, compared: Option<Seen>) -> bool {
-        let Some(known) = self.0.get_mut(&channel) else {
-            self.0.insert(channel, seen);
+        let Some(known) = self.seen.get_mut(&channel) else {
+            self.seen.insert(channel, seen);
             return false;
         };
         let before = *known;

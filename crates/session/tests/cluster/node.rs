@@ -14,7 +14,7 @@ use tidegate_protocol::time::Millis;
 use tidegate_session::{Ask, Cx, Effect, Feed, Policy, ReplyTo, Session};
 
 use crate::Mutation;
-use crate::known::{Known, Seen};
+use crate::known::{Known, Measure, Seen};
 use crate::store::sessions::{Hold, Resumption, Write, Written};
 use crate::store::{Appended, Page};
 
@@ -104,9 +104,9 @@ pub(crate) enum Act {
 /// A question to the store.
 #[derive(Clone, Debug)]
 pub(crate) enum Call {
-    Append { channel: usize, number: u64, known: Option<Seen> },
-    Read { channel: usize, from: StartFrom, known: Option<Seen> },
-    Heads(Vec<(usize, Option<Seen>)>),
+    Append { channel: usize, number: u64, known: Measure },
+    Read { channel: usize, from: StartFrom, known: Measure },
+    Heads(Vec<(usize, Measure)>),
     Create { session: SessionId, secret: ResumeSecret, by: Hold },
     Resume { session: SessionId, secret: ResumeSecret, owner: u64 },
     Write { session: SessionId, by: Hold, write: Write },
@@ -272,9 +272,9 @@ impl Node {
         let question = self.question(purpose);
         let compared = match &call {
             Call::Append { channel, known, .. } | Call::Read { channel, known, .. } => {
-                vec![(*channel, *known)]
+                vec![(*channel, known.seen)]
             }
-            Call::Heads(asked) => asked.clone(),
+            Call::Heads(asked) => asked.iter().map(|(channel, known)| (*channel, known.seen)).collect(),
             Call::Create { .. } | Call::Resume { .. } | Call::Write { .. } | Call::Hold(_) => Vec::new(),
         };
         self.compared.insert(question, compared);

@@ -8,7 +8,7 @@ use tidegate_protocol::command::StartFrom;
 use tidegate_protocol::position::{Epoch, Link, Position, Tag};
 
 use crate::Mutation;
-use crate::known::Seen;
+use crate::known::{Measure, Seen};
 
 use self::sessions::Sessions;
 
@@ -41,6 +41,8 @@ struct Stream {
 pub(crate) struct Entry {
     pub(crate) offset: u64,
     pub(crate) tag: Tag,
+    /// The tag of the one before it.
+    previous: Tag,
     pub(crate) number: u64,
 }
 
@@ -73,13 +75,7 @@ pub(crate) struct Page {
 
 impl Store {
     /// Gives a number the next offset, unless its key was used.
-    pub(crate) fn append(
-        &mut self,
-        channel: usize,
-        number: u64,
-        known: Option<Seen>,
-        terms: Terms,
-    ) -> Appended {
+    pub(crate) fn append(&mut self, channel: usize, number: u64, known: Measure, terms: Terms) -> Appended {
         let stream = self.open(channel, known, terms);
         if let Some(&offset) = stream.keys.get(&number) {
             return Appended { position: Position { epoch: stream.epoch, offset }, link: None };
@@ -89,7 +85,12 @@ impl Store {
         stream.tag = link.tag;
         stream.keys.insert(number, stream.head);
         stream.log.push(number);
-        stream.entries.push_back(Entry { offset: stream.head, tag: link.tag, number });
+        stream.entries.push_back(Entry {
+            offset: stream.head,
+            tag: link.tag,
+            previous: link.previous,
+            number,
+        });
         if stream.entries.len() > terms.entries_max {
             stream.entries.pop_front();
         }
@@ -97,13 +98,7 @@ impl Store {
     }
 
     /// Reads what a subscription from `from` begins with.
-    pub(crate) fn read(
-        &mut self,
-        channel: usize,
-        from: StartFrom,
-        known: Option<Seen>,
-        terms: Terms,
-    ) -> Page {
+    pub(crate) fn read(&mut self, channel: usize, from: StartFrom, known: Measure, terms: Terms) -> Page {
         let stream = self.open(channel, known, terms);
         let head = stream.seen();
         let (after, recovered) = match from {
@@ -121,13 +116,9 @@ impl Store {
     }
 
     /// Where streams end; `None`: there is none, and the node has seen none.
-    pub(crate) fn heads(
-        &mut self,
-        asked: &[(usize, Option<Seen>)],
-        terms: Terms,
-    ) -> Vec<(usize, Option<Seen>)> {
-        let head = |&(channel, known): &(usize, Option<Seen>)| {
-            let exists = known.is_some() || self.streams.contains_key(&channel);
+    pub(crate) fn heads(&mut self, asked: &[(usize, Measure)], terms: Terms) -> Vec<(usize, Option<Seen>)> {
+        let head = |&(channel, known): &(usize, Measure)| {
+            let exists = known.seen.is_some() || self.streams.contains_key(&channel);
             (channel, exists.then(|| self.open(channel, known, terms).seen()))
         };
         asked.iter().map(head).collect()
@@ -154,15 +145,15 @@ impl Store {
     }
 
     /// What every step on a stream begins with.
-    fn open(&mut self, channel: usize, known: Option<Seen>, terms: Terms) -> &mut Stream {
+    fn open(&mut self, channel: usize, known: Measure, terms: Terms) -> &mut Stream {
         let stream = self.streams.get(&channel);
         let checks = terms.mutation != Mutation::TagsNotCompared;
-        let is_good =
-            stream.is_some_and(|stream| !checks || !known.is_some_and(|known| stream.is_set_back(known)));
+        let mut measures = [known.seen, known.sent].into_iter().flatten();
+        let is_good = stream.is_some_and(|stream| !checks || !measures.any(|seen| stream.is_set_back(seen)));
         if !is_good {
             let stamp =
                 |epoch: Option<Epoch>| epoch.map_or(0, |epoch| epoch.number() / EPOCHS_A_MILLISECOND + 1);
-            let seen = stamp(known.map(|known| known.position.epoch));
+            let seen = stamp(known.seen.map(|known| known.position.epoch));
             let stamp = terms.now.max(seen).max(stamp(stream.map(|stream| stream.epoch)));
             let epoch = Epoch::new(stamp * EPOCHS_A_MILLISECOND + terms.random % EPOCHS_A_MILLISECOND);
             self.streams.insert(channel, Stream::new(epoch));
@@ -197,6 +188,11 @@ impl Stream {
         if position.offset >= self.head {
             return position.offset > self.head || tag != self.tag;
         }
-        self.entries.iter().any(|entry| entry.offset == position.offset && entry.tag != tag)
+        let contradicts = |entry: &Entry| match entry.offset.checked_sub(position.offset) {
+            Some(0) => entry.tag != tag,
+            Some(1) => entry.previous != tag,
+            _ => false,
+        };
+        self.entries.iter().any(contradicts)
     }
 }

@@ -3,8 +3,7 @@
 -- Answers epoch, offset, the tag before, whether it is a duplicate, entries dropped for lack of room.
 
 local now = now_ms()
-local known = { epoch = ARGV[1], offset = tonumber(ARGV[2]), tag = ARGV[3] }
-local stream = open(KEYS[1], KEYS[2], known, ARGV[4], now)
+local stream = open(KEYS[1], KEYS[2], seen_at(1), ARGV[4], now)
 local life, tag, entries_max, ttl = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
 local window = tonumber(ARGV[10])
 
@@ -28,7 +27,8 @@ end
 stream.ttl = ttl
 if entries_max > 0 then
   local id = digits(stream.head) .. '-' .. digits(now)
-  redis.call('XADD', stream.entries, 'MAXLEN', '=', entries_max, id, 't', tag, 'b', digits(stream.bytes), unpack(ARGV, 11))
+  redis.call('XADD', stream.entries, 'MAXLEN', '=', entries_max, id, 't', tag, 'b', digits(stream.bytes), 'p', previous,
+    unpack(ARGV, 11))
   for at = 12, #ARGV, 2 do
     stream.bytes = stream.bytes + #ARGV[at]
   end

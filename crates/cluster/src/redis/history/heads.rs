@@ -49,14 +49,17 @@ impl Inner {
     ) -> Answer<Vec<(usize, Option<Position>)>> {
         let keys = batch.iter().flat_map(|(_, channel)| self.keys(channel)).collect();
         let opening = Args::new().text(epoch_digits()).number(whole_ms(self.config.idle_max));
-        let known: Vec<_> = batch.iter().map(|(_, channel)| self.known.get(channel)).collect();
-        let args = known.iter().fold(opening, |args, known| seen(args, *known));
+        let known: Vec<_> = batch.iter().map(|(_, channel)| self.known.measure(channel)).collect();
+        let args = known.iter().fold(opening, |args, known| {
+            let args = seen(args, known.map(|known| known.seen));
+            seen(args, known.and_then(|known| known.sent))
+        });
         let inner = Arc::clone(self);
         self.client.call(&HEADS, keys, args, move |answer| {
             let heads = answers::heads(answer).filter(|heads| heads.len() == batch.len())?;
             let noted = batch.into_iter().zip(heads).zip(known).map(|(((at, channel), seen), known)| {
                 if let Some(seen) = seen {
-                    inner.note(&channel, seen, known);
+                    inner.note(&channel, seen, known.map(|known| known.seen));
                 }
                 (at, seen.map(|seen| seen.position))
             });

@@ -18,9 +18,18 @@ pub(super) struct Seen {
     pub(super) tag: Tag,
 }
 
+/// What a server is compared with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Measure {
+    pub(super) seen: Seen,
+    /// What subscribers of this node were sent last, if it is not what was seen last: they may have got it from a stream
+    /// that was set back before this node saw more of it.
+    pub(super) sent: Option<Seen>,
+}
+
 #[derive(Debug)]
 pub(super) struct Known {
-    shards: Shards<LruMap<ChannelName, Seen>>,
+    shards: Shards<LruMap<ChannelName, Measure>>,
     /// Most channels in each shard.
     shard_max: usize,
     uses: Counter,
@@ -41,7 +50,7 @@ impl Known {
     pub(super) fn new(max: usize) -> Self {
         Self {
             shards: Shards::new(),
-            shard_max: Shards::<LruMap<ChannelName, Seen>>::share(max),
+            shard_max: Shards::<LruMap<ChannelName, Measure>>::share(max),
             uses: Counter::default(),
             count: Level::default(),
             evicted: Counter::default(),
@@ -57,8 +66,20 @@ impl Known {
     }
 
     pub(super) fn get(&self, channel: &ChannelName) -> Option<Seen> {
+        self.measure(channel).map(|measure| measure.seen)
+    }
+
+    pub(super) fn measure(&self, channel: &ChannelName) -> Option<Measure> {
         let used = self.uses.take();
         self.shards.lock(channel.as_str()).get_mut(channel.as_str(), used).copied()
+    }
+
+    /// Remembers what subscribers were sent last, in a channel of which something is known.
+    pub(super) fn note_sent(&self, channel: &ChannelName, sent: Seen) {
+        let used = self.uses.take();
+        if let Some(measure) = self.shards.lock(channel.as_str()).get_mut(channel.as_str(), used) {
+            measure.sent = Some(sent).filter(|sent| *sent != measure.seen);
+        }
     }
 
     /// Remembers what the server said, unless something later is known; what was known before.
@@ -69,10 +90,10 @@ impl Known {
         let used = self.uses.take();
         let mut shard = self.shards.lock(channel.as_str());
         if let Some(known) = shard.get_mut(channel.as_str(), used) {
-            let before = *known;
+            let before = known.seen;
             let hides_nothing = compared == Some(before) || before.position.epoch != seen.position.epoch;
             if hides_nothing && before.is_before(seen) {
-                *known = seen;
+                known.seen = seen;
             }
             return Some(before);
         }
@@ -81,7 +102,7 @@ impl Known {
             self.count.give(1);
         }
         if self.shard_max > 0 {
-            shard.insert(channel.clone(), seen, used);
+            shard.insert(channel.clone(), Measure { seen, sent: None }, used);
             self.count.replace(0, 1);
         }
         None

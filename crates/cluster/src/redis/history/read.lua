@@ -1,10 +1,10 @@
 -- KEYS: hash, entries. ARGV: known epoch, offset, tag; random digits; idle life; epoch and offset to read after, epoch ''
--- for none; 1 for the newest first; most entries; most bytes of data in them.
+-- for none; 1 for the newest first; most entries; most bytes of data in them; epoch, offset,
+-- tag of what was sent.
 -- Answers epoch, head, the tag at the head, coverage (0 complete, 1 more, 2 lost), entries.
 
 local now = now_ms()
-local known = { epoch = ARGV[1], offset = tonumber(ARGV[2]), tag = ARGV[3] }
-local stream = open(KEYS[1], KEYS[2], known, ARGV[4], now)
+local stream = open(KEYS[1], KEYS[2], seen_at(1), ARGV[4], now, seen_at(11))
 keep(stream, now, tonumber(ARGV[5]))
 trim(stream, now, math.huge)
 
@@ -45,7 +45,7 @@ while true do
     return answer(LOST, {})
   end
   for _, entry in ipairs(batch) do
-    bytes = bytes + #entry[2][6]
+    bytes = bytes + #entry[2][8]
     if #entries == entries_max or (#entries > 0 and bytes > bytes_max) then
       return answer(MORE, entries)
     end

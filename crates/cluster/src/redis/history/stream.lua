@@ -1,10 +1,11 @@
--- What the steps on a channel's stream have in common. `known` is what the calling node has seen of it; a stream that
--- contradicts it was set back to an earlier state, and starts again under a new epoch.
+-- What the steps on a channel's stream have in common. `known` is what the calling node has seen of it, `sent` what its
+-- subscribers were sent last; a stream that contradicts one of them was set back to an earlier state, and starts again
+-- under a new epoch.
 --
 -- Fields of the hash: e epoch, h head, t tag at the head ('0' before the first), b bytes appended in this epoch, o of them
 -- those before the oldest entry, x when that entry ends, r how long entries are kept (ms), l when the hash ends, y when
 -- the stream's key ends. `o` and `x` may lag behind the oldest entry, never be ahead of it: `trim` looks closer then.
--- An entry's id is OFFSET-UNIX_MS; its fields begin with t (tag) and b (bytes appended before it), and d (data).
+-- An entry's id is OFFSET-UNIX_MS; its fields begin with t (tag), b (bytes appended before it), p (tag of the one before it), and d (data).
 
 local function now_ms()
   local time = redis.call('TIME')
@@ -35,6 +36,11 @@ local function offset_and_time(entry)
   return tonumber(offset), tonumber(at)
 end
 
+-- Epoch, offset and tag among the arguments; an empty epoch stands for none.
+local function seen_at(at)
+  return { epoch = ARGV[at], offset = tonumber(ARGV[at + 1]), tag = ARGV[at + 2] }
+end
+
 local function is_set_back(stream, known)
   if known.epoch == '' then
     return false
@@ -45,8 +51,14 @@ local function is_set_back(stream, known)
   if known.offset >= stream.head then
     return known.offset > stream.head or known.tag ~= stream.tag
   end
-  local entry = redis.call('XRANGE', stream.entries, digits(known.offset), digits(known.offset))[1]
-  return entry ~= nil and entry[2][2] ~= known.tag
+  -- Where the entry is kept no more, the one behind it still has its tag.
+  for _, entry in ipairs(redis.call('XRANGE', stream.entries, digits(known.offset), digits(known.offset + 1))) do
+    local tag = offset_and_time(entry) == known.offset and entry[2][2] or entry[2][6]
+    if tag ~= known.tag then
+      return true
+    end
+  end
+  return false
 end
 
 local function load(hash, entries)
@@ -67,9 +79,9 @@ local function start_again(stream, known, random, now)
   redis.call('HSET', stream.hash, 'e', stream.epoch, 'h', 0, 't', '0', 'b', 0, 'o', 0, 'x', 0, 'r', 0)
 end
 
-local function open(hash, entries, known, random, now)
+local function open(hash, entries, known, random, now, sent)
   local stream = load(hash, entries)
-  if not stream.epoch or is_set_back(stream, known) then
+  if not stream.epoch or is_set_back(stream, known) or sent and is_set_back(stream, sent) then
     start_again(stream, known, random, now)
   end
   return stream

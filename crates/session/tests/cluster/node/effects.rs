@@ -6,6 +6,7 @@ use tidegate_protocol::position::Position;
 use tidegate_session::{Ask, Delivery, Effect, Identity};
 
 use super::{Act, Call, Node, Place, Purpose};
+use crate::known::Measure;
 use crate::store::sessions::{Hold, Write};
 use crate::{CHANNELS, channel_of, name_of};
 
@@ -37,7 +38,7 @@ impl Node {
             Effect::Publish { to, publish } => {
                 let channel = channel_of(publish.channel.as_str());
                 let number = publish.data.as_str().parse().expect("clients publish numbers");
-                let known = self.known.get(channel);
+                let known = Measure { sent: None, ..self.known.measure(channel) };
                 let purpose = Purpose::Publish { connection, to, channel, number };
                 self.ask(purpose, Call::Append { channel, number, known });
             }
@@ -65,7 +66,7 @@ impl Node {
     }
 
     pub(super) fn read_past(&mut self, connection: u64, channel: usize, from: StartFrom, ask: Ask) {
-        let known = self.known.get(channel);
+        let known = self.known.measure(channel);
         self.ask(Purpose::Subscribe { connection, channel, ask }, Call::Read { channel, from, known });
     }
 

@@ -7,7 +7,7 @@ use tidegate_protocol::position::Position;
 use tidegate_session::{Feed, Intake, Past, PastEntry, Repaired};
 
 use super::{Act, Call, Node, Publication, Purpose, TICK_MS};
-use crate::known::Seen;
+use crate::known::{Measure, Seen};
 use crate::store::{Entry, Page};
 use crate::{CHANNELS, Mutation};
 
@@ -44,7 +44,7 @@ impl Node {
         }
         let channel = *self.hub.keys().nth(self.looked_at % self.hub.len()).expect("it is within");
         self.looked_at += 1;
-        self.ask_heads(vec![(channel, self.known.get(channel))]);
+        self.ask_heads(vec![(channel, self.known.measure(channel))]);
     }
 
     /// The connection to the store was made anew: what was seen is compared with what it has.
@@ -66,15 +66,19 @@ impl Node {
     /// Remembers what the store said of a stream; one that began again is looked at, so that its subscribers are told.
     pub(super) fn note(&mut self, channel: usize, seen: Seen, compared: Option<Seen>) {
         if self.known.note(channel, seen, compared) && self.hub.contains_key(&channel) {
-            self.ask_heads(vec![(channel, self.known.get(channel))]);
+            self.ask_heads(vec![(channel, self.known.measure(channel))]);
         }
     }
 
     pub(super) fn handle_heads(&mut self, heads: Vec<(usize, Option<Seen>)>) {
         for (channel, head) in heads {
             let Some(head) = head else { continue };
-            let feed = self.hub.get_mut(&channel).and_then(|hub| hub.feed.as_mut());
-            if feed.is_some_and(|feed| feed.compare(head.position)) {
+            let Some(feed) = self.hub.get_mut(&channel).and_then(|hub| hub.feed.as_mut()) else { continue };
+            // Compared when its head is looked at the next time.
+            if let Some(tag) = feed.head_tag() {
+                self.known.note_sent(channel, Seen { position: feed.head(), tag });
+            }
+            if feed.compare(head.position) {
                 self.note_gap(channel);
             }
         }
@@ -85,8 +89,12 @@ impl Node {
         self.repair_at = None;
         for channel in std::mem::take(&mut self.gaps) {
             let feed = self.hub.get_mut(&channel).and_then(|hub| hub.feed.as_mut());
-            let Some(after) = feed.and_then(Feed::begin_repair) else { continue };
-            let (from, known) = (StartFrom::Position(after), self.known.get(channel));
+            let Some(feed) = feed else { continue };
+            let Some(after) = feed.begin_repair() else { continue };
+            if let Some(tag) = feed.head_tag() {
+                self.known.note_sent(channel, Seen { position: after, tag });
+            }
+            let (from, known) = (StartFrom::Position(after), self.known.measure(channel));
             self.ask(Purpose::Repair { channel }, Call::Read { channel, from, known });
         }
     }
@@ -155,7 +163,7 @@ impl Node {
         self.repair_at.get_or_insert(self.now + TICK_MS);
     }
 
-    fn ask_heads(&mut self, heads: Vec<(usize, Option<Seen>)>) {
+    fn ask_heads(&mut self, heads: Vec<(usize, Measure)>) {
         self.ask(Purpose::Heads, Call::Heads(heads));
     }
 

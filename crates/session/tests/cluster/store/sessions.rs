@@ -25,7 +25,7 @@ struct Record {
     held: BTreeMap<usize, Option<Position>>,
 }
 
-/// Under what a connection owns a session. Two owners may have the same fence after a store was set back.
+/// Under what a connection owns a session. Those who made it again after a store was set back have the first fence.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Hold {
     pub(crate) fence: u64,
@@ -76,7 +76,7 @@ impl Sessions {
         }
     }
 
-    /// Takes a session over under the next fence; `None`: there is none.
+    /// Takes a session over under a higher fence; `None`: there is none.
     pub(crate) fn resume(
         &mut self,
         session: SessionId,
@@ -87,7 +87,7 @@ impl Sessions {
     ) -> Option<Resumption> {
         let record = self.live(session, now).filter(|record| record.secret == *secret)?;
         let taken_from = record.is_attached.then_some(record.node);
-        record.hold = Hold { fence: record.hold.fence + 1, owner };
+        record.hold = Hold { fence: now.max(record.hold.fence + 1), owner };
         (record.node, record.is_attached, record.ends_at) = (node, true, now + LIFE_MS);
         Some(Resumption { fence: record.hold.fence, taken_from, held: record.held.clone() })
     }

@@ -5,6 +5,7 @@ use tidegate_protocol::event::{self, Event};
 use tidegate_protocol::position::Position;
 
 use super::{Happening, Input, Sent, World};
+use crate::known::Measure;
 use crate::node::{Act, Answer, Call, Publication};
 use crate::store::Terms;
 use crate::{Checked, Mutation};
@@ -264,7 +265,12 @@ impl World {
     pub(super) fn head_of(&mut self, channel: usize) -> Position {
         let terms = self.terms();
         self.store
-            .read(channel, StartFrom::Live, None, Terms { mutation: Mutation::None, ..terms })
+            .read(
+                channel,
+                StartFrom::Live,
+                Measure { seen: None, sent: None },
+                Terms { mutation: Mutation::None, ..terms },
+            )
             .head
             .position
     }
