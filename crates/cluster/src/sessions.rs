@@ -22,7 +22,7 @@ pub trait SessionStore: Send + Sync {
     /// room, the one closest to its end first.
     fn create(&self, session: NewSession) -> Answer<Created>;
 
-    /// Takes a session over, from whoever has it, under the next fence. The secret is compared in constant time; a wrong
+    /// Takes a session over, from whoever has it, under a higher fence. The secret is compared in constant time; a wrong
     /// one changes nothing and is answered as an unknown session is.
     fn resume(&self, resume: Resume) -> Answer<Resumed>;
 

@@ -1,14 +1,17 @@
--- Takes a session over under the next fence.
+-- Takes a session over under a higher fence.
 -- KEYS  1 record, 2 revocation of the session
 -- ARGV  1 digest of the secret, 2 owner, 3 node, 4 ttl in ms
 -- Gives nothing where the session is unknown or the secret wrong, -1 where the session is revoked, and else whom it was
 -- taken from (empty: nobody) and the record.
-local held = redis.call('HMGET', KEYS[1], 's', 'n', 'a')
+local held = redis.call('HMGET', KEYS[1], 's', 'n', 'a', 'f')
 -- Lua compares strings by identity, digests besides: the time it takes says nothing of the secret.
 if held[1] ~= ARGV[1] then return nil end
 if redis.call('EXISTS', KEYS[2]) == 1 then return -1 end
 
-redis.call('HINCRBY', KEYS[1], 'f', 1)
-redis.call('HSET', KEYS[1], 'o', ARGV[2], 'n', ARGV[3], 'a', 1)
+-- Not below the time: a server that was set back does not know of claims that it had, and none of theirs may be higher.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local fence = math.max(held[4] + 1, now)
+redis.call('HSET', KEYS[1], 'f', string.format('%.0f', fence), 'o', ARGV[2], 'n', ARGV[3], 'a', 1)
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return { held[3] == '1' and held[2] or '', redis.call('HGETALL', KEYS[1]) }
