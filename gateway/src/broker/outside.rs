@@ -158,6 +158,11 @@ impl Outside {
                 prefix: store.prefix.clone(),
                 username: store.username.clone(),
                 password: store.password.as_ref().map(|password| password.expose().to_owned()),
+                sentinel_username: store.sentinel_username.clone(),
+                sentinel_password: store
+                    .sentinel_password
+                    .as_ref()
+                    .map(|password| password.expose().to_owned()),
                 tls_ca_file: store.tls_ca_file.clone(),
                 timeout: store.timeout,
                 connections: store.connections,

@@ -24,6 +24,10 @@ config_section! {
         pub username: Option<String> = value(None);
         /// Its password, in place of the URL's.
         pub password: Option<Secret> = value(None);
+        /// User of the sentinels' access control list, where they ask for one.
+        pub sentinel_username: Option<String> = value(None);
+        /// Password of the sentinels. The URL's is that of the servers they watch.
+        pub sentinel_password: Option<Secret> = value(None);
         /// PEM file of the authorities that may have signed the server's certificate; the system's, if none is set.
         pub tls_ca_file: Option<PathBuf> = value(None);
         /// Connections to each Redis server.
