@@ -194,5 +194,6 @@ What depends on several values is checked when the chart is rendered; each messa
 ## Configuration of the programs
 
 `gateway.config` takes every key of [docs/configuration.md](../../docs/configuration.md), as YAML: `gateway.config.limits.connections` is `connections` of `[limits]`.
-A change there rolls the pods, since it is read at start; a renewed certificate does not.
+A change there rolls the pods, since it is read at start; a renewed certificate does not. `controlPlane.config` takes those of
+[docs/control-plane-configuration.md](../../docs/control-plane-configuration.md).
 """
