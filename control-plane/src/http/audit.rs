@@ -30,7 +30,12 @@ pub(super) struct Ended<'a> {
 }
 
 impl Notes {
-    /// Which operation or node it is about.
+    /// Notes about what the path names.
+    pub(super) fn about(subject: Option<String>) -> Self {
+        Self(Arc::new(Mutex::new(Noted { subject, reason: None })))
+    }
+
+    /// Which operation it is about, where the path does not name it.
     pub(super) fn subject(&self, subject: &str) {
         self.noted(|noted| noted.subject = Some(subject.to_owned()));
     }

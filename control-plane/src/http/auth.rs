@@ -4,6 +4,8 @@
 
 mod config;
 mod review;
+#[cfg(test)]
+mod tests;
 mod tokens;
 
 use std::fmt;

@@ -6,6 +6,9 @@ use percent_encoding::percent_decode_str;
 use super::auth::Role;
 use crate::model::Command;
 
+/// Longest name that is quoted in the audit.
+const SUBJECT_CHARS_MAX: usize = 256;
+
 /// Something that can be asked for on the API port.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Call {
@@ -134,6 +137,20 @@ impl Call {
         Self::ALL.into_iter().find(|call| call.row().path == Some((method, &path))).unwrap_or(Self::Other)
     }
 
+    /// The operation or node that `path` names.
+    pub(super) fn subject(self, path: &str) -> Option<String> {
+        let (_, route) = self.row().path?;
+        let is_named = route.contains('{');
+        let named = path.split('/').nth(3).filter(|_| is_named)?;
+        let named = percent_decode_str(named).decode_utf8_lossy();
+        let named = if route.contains("}:") {
+            named.rsplit_once(':').map_or(&*named, |(name, _)| name)
+        } else {
+            &named
+        };
+        Some(named.chars().take(SUBJECT_CHARS_MAX).collect())
+    }
+
     /// What an operation is told by this call.
     pub(super) const fn command(self) -> Option<Command> {
         match self {
@@ -213,6 +230,16 @@ mod tests {
         assert_eq!(of(Method::POST, "/v1/operations:plan", "/v1/operations:plan"), Call::Plan);
         assert_eq!(of(Method::GET, "/docs", "/docs"), Call::Pages);
         assert_eq!(Call::of(&Method::GET, None, "/nowhere"), Call::Other);
+    }
+
+    #[test]
+    fn the_subject_of_a_call_is_what_its_path_names() {
+        assert_eq!(Call::Pause.subject("/v1/operations/a%3Apause").as_deref(), Some("a"));
+        assert_eq!(Call::PutOperation.subject("/v1/operations/a").as_deref(), Some("a"));
+        assert_eq!(Call::CordonNode.subject("/v1/nodes/host:80:cordon").as_deref(), Some("host:80"));
+        assert_eq!(Call::PostOperation.subject("/v1/operations"), None);
+        let long = "n".repeat(SUBJECT_CHARS_MAX + 1);
+        assert_eq!(Call::Node.subject(&format!("/v1/nodes/{long}")).unwrap().len(), SUBJECT_CHARS_MAX);
     }
 
     #[test]

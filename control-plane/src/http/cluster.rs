@@ -151,7 +151,6 @@ pub(super) async fn cordon(
         Call::UncordonNode | Call::UncordonPod => Cordon::Off,
         _ => return Err(Problem::not_found("a node can be told `:cordon` or `:uncordon`")),
     };
-    notes.subject(&node);
     check_reason(params.reason.as_deref(), "?reason")?;
     notes.reason(params.reason.as_deref());
     shared.control.cordon(Arc::clone(&node), cordon, caller.requester()).await?;

@@ -33,7 +33,7 @@ pub(super) async fn guard(State(shared): State<Arc<Shared>>, mut request: Reques
     let call = Call::of(request.method(), route.map(MatchedPath::as_str), request.uri().path());
     let from = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let from = from.map_or(SocketAddr::from(([0, 0, 0, 0], 0)), |ConnectInfo(from)| *from);
-    let notes = Notes::default();
+    let notes = Notes::about(call.subject(request.uri().path()));
     request.extensions_mut().insert(notes.clone());
     request.extensions_mut().insert(call);
     let stay = Stay::of(call, request.uri());

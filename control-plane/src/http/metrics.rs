@@ -124,6 +124,11 @@ impl ApiMetrics {
         self.reload_failures.inc();
     }
 
+    #[cfg(test)]
+    pub(super) fn reload_failures(&self) -> u64 {
+        self.reload_failures.get()
+    }
+
     /// Counts a watcher until the answer is dropped.
     pub(super) fn watcher(&self, kind: WatcherKind) -> Watching {
         let gauge = self.watchers.get_or_create(&kind.labels()).clone();

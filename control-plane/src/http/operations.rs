@@ -157,6 +157,7 @@ pub(super) async fn post_operation(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let id = id_for(&headers, &caller)?;
+    notes.subject(id.as_str());
     begin(&shared, &caller, &notes, id, &params, &body).await
 }
 
@@ -168,7 +169,6 @@ async fn begin(
     params: &BeginParams,
     body: &JsonBody,
 ) -> Result<Response, Problem> {
-    notes.subject(id.as_str());
     let mut spec = body.spec()?;
     notes.reason(spec.common().reason.as_deref());
     spec.common_mut().force |= params.force;
@@ -292,12 +292,10 @@ pub(super) async fn operations(
 pub(super) async fn change_operation(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
-    notes: Notes,
     OperationPath(id): OperationPath,
     headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    notes.subject(id.as_str());
     let expected = request::expected(&headers)?;
     let patch = body.parse::<Patch>()?;
     check_patch(&patch)?;
@@ -339,7 +337,6 @@ pub(super) async fn command(
             "an operation can be told `:pause`, `:resume`, `:abort`, `:force` or `:retry`; PUT begins one";
         return Err(Problem::not_found(detail));
     };
-    notes.subject(id.as_str());
     check_reason(params.reason.as_deref(), "?reason")?;
     notes.reason(params.reason.as_deref());
     let operation = shared.control.command(id, command, caller.requester()).await?;

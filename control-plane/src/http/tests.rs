@@ -1,5 +1,6 @@
 //! The API over real sockets, in front of a coordinator whose answers the tests know.
 
+mod audit;
 mod bounds;
 mod described;
 mod fake;

@@ -82,7 +82,7 @@ fn nobody_in_particular_may_look_where_that_is_switched_on() {
 #[test]
 fn pages_are_open_to_everyone() {
     let api = Running::start();
-    for path in ["/docs", "/openapi.json"] {
+    for path in ["/", "/docs", "/openapi.json"] {
         assert_eq!(api.ask("GET", path, "", "").status, 200, "{path}");
     }
 }
