@@ -28,6 +28,16 @@ struct Operation<'d> {
     body: &'d Value,
 }
 
+/// A property of a type.
+struct Property<'d> {
+    name: &'d str,
+    schema: &'d Value,
+    is_required: bool,
+}
+
+/// Schemas of ours do not contain themselves; one that did would end here.
+const DEPTH_MAX: u32 = 8;
+
 impl<'d> DocsPage<'d> {
     /// The whole page.
     pub fn render(&self) -> String {
@@ -121,12 +131,14 @@ impl<'d> DocsPage<'d> {
         out.push_str("</table></div>");
     }
 
-    fn schema(&self, out: &mut String, schema: &Value) {
+    fn schema(&self, out: &mut String, schema: &'d Value) {
         let resolved = self.resolve(schema);
         out.push_str(&paragraphs(text(&resolved["description"])));
-        let required = array(&resolved["required"]);
-        // A choice is shown as its variants, each of which has one key.
+        // A choice is shown as its variants: each has one key, or is a type with a tag.
         for variant in array(&resolved["oneOf"]) {
+            for named in array(&variant["allOf"]).iter().filter(|part| name_of(part).is_some()) {
+                push(out, format_args!("<p class=\"variant\">{}</p>", self.kind(named)));
+            }
             for (name, property) in entries(&variant["properties"]) {
                 push(
                     out,
@@ -138,18 +150,33 @@ impl<'d> DocsPage<'d> {
                 );
             }
         }
-        if let Some(properties) = resolved["properties"].as_object() {
+        let mut properties = self.properties(resolved, 0);
+        if !properties.is_empty() {
             out.push_str("<div class=\"wide\"><table>");
-            let is_required = |name: &str| required.iter().any(|required| required == name);
-            let mut properties: Vec<_> = properties.iter().collect();
-            properties.sort_by_key(|(name, _)| !is_required(name));
-            for (name, property) in properties {
-                self.row(out, name, property, description(property), is_required(name));
+            properties.sort_by_key(|property| !property.is_required);
+            for Property { name, schema, is_required } in properties {
+                self.row(out, name, schema, description(schema), is_required);
             }
             out.push_str("</table></div>");
         }
         let example = serde_json::to_string_pretty(&self.example(schema, 0)).expect("a value can be written");
         push(out, format_args!("<pre><code>{}</code></pre>", escape(&example)));
+    }
+
+    /// The properties of a type, those included that it takes over from others.
+    fn properties(&self, schema: &'d Value, depth: u32) -> Vec<Property<'d>> {
+        if depth == DEPTH_MAX {
+            return Vec::new();
+        }
+        let taken_over =
+            array(&schema["allOf"]).iter().map(|part| self.properties(self.resolve(part), depth + 1));
+        let mut properties: Vec<_> = taken_over.flatten().collect();
+        let required = array(&schema["required"]);
+        properties.extend(entries(&schema["properties"]).map(|(name, property)| {
+            let is_required = required.iter().any(|required| required == name);
+            Property { name, schema: property, is_required }
+        }));
+        properties
     }
 
     fn row(&self, out: &mut String, name: &str, schema: &Value, description: &str, required: bool) {
@@ -198,9 +225,7 @@ impl<'d> DocsPage<'d> {
     }
 
     /// The example that a schema gives, or one put together of its parts'.
-    fn example(&self, schema: &Value, depth: u32) -> Value {
-        // Schemas of ours do not contain themselves; one that did would end here.
-        const DEPTH_MAX: u32 = 8;
+    fn example(&self, schema: &'d Value, depth: u32) -> Value {
         let schema = self.resolve(schema);
         if let Some(example) = schema.get("example") {
             return example.clone();
@@ -208,10 +233,12 @@ impl<'d> DocsPage<'d> {
         if depth == DEPTH_MAX {
             return Value::Null;
         }
-        if let Some(properties) = schema["properties"].as_object() {
-            let examples =
-                properties.iter().map(|(name, property)| (name.clone(), self.example(property, depth + 1)));
-            return Value::Object(examples.collect());
+        let properties = self.properties(schema, 0).into_iter();
+        let examples: Map<_, _> = properties
+            .map(|Property { name, schema, .. }| (name.to_owned(), self.example(schema, depth + 1)))
+            .collect();
+        if !examples.is_empty() {
+            return Value::Object(examples);
         }
         let kind = if schema["type"].is_array() { &schema["type"][0] } else { &schema["type"] };
         match kind.as_str() {
@@ -250,7 +277,10 @@ fn name_of(schema: &Value) -> Option<&str> {
 
 /// The named types that a schema's properties and variants are made of.
 fn parts(schema: &Value) -> Vec<&str> {
-    let variants = array(&schema["oneOf"]).iter().flat_map(parts);
+    let variants = array(&schema["oneOf"])
+        .iter()
+        .chain(array(&schema["allOf"]))
+        .flat_map(|variant| name_of(variant).into_iter().chain(parts(variant)));
     let properties = entries(&schema["properties"]).flat_map(|(_, property)| {
         let optional = array(&property["oneOf"]).iter().filter_map(name_of);
         name_of(property).into_iter().chain(name_of(&property["items"])).chain(optional)
