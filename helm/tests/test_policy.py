@@ -176,6 +176,15 @@ class Disruptions(unittest.TestCase):
         self.assertEqual(hpa["behavior"]["scaleDown"]["stabilizationWindowSeconds"], 1800)
 
 
+class Backends(unittest.TestCase):
+    def test_redis_can_be_given_a_disk(self):
+        claim = {"persistentVolumeClaim": {"claimName": "redis"}}
+        objects = render(nested("devBackends.redis.volume", claim), preset="dev")
+        for part, volume in (("redis", claim), ("nats", {"emptyDir": {"sizeLimit": "1Gi"}})):
+            volumes = one(objects, "Deployment", f"tidegate-{part}")["spec"]["template"]["spec"]["volumes"]
+            self.assertEqual(volumes, [{"name": "data", **volume}])
+
+
 class Rollouts(unittest.TestCase):
     def template(self, values):
         return one(render(values), "Deployment", "tidegate-gateway")["spec"]["template"]
