@@ -4,7 +4,7 @@ import json
 
 from .rows import row
 from .stage import (
-    CONTROL_PLANES, GATEWAYS, RELEASE, TOKEN, expect, get, helm, install, kubectl, name, pods, ready, settled, until,
+    CONTROL_PLANES, GATEWAYS, RELEASE, expect, get, helm, install, kubectl, name, pods, ready, settled, until,
 )
 from .traffic import Traffic
 
@@ -14,7 +14,6 @@ DEPLOYMENT = f"deployment/{RELEASE}-gateway"
 @row
 def installs(world):
     """helm install with the development preset becomes Ready, and helm test makes a round trip"""
-    kubectl("create", "secret", "generic", "e2e-token", f"--from-literal=token={TOKEN}")
     install()
     settled(3)
     settled(3, CONTROL_PLANES)

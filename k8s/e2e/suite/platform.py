@@ -55,7 +55,6 @@ def one_trace(world):
 def uninstalls(world):
     """helm uninstall leaves nothing of the release"""
     helm("uninstall", RELEASE, "--wait", "--timeout=120s")
-    kubectl("delete", "secret", "e2e-token")
     kinds = "deployments,replicasets,pods,services,configmaps,secrets,serviceaccounts,roles,rolebindings,poddisruptionbudgets,networkpolicies,horizontalpodautoscalers"
 
     def left():

@@ -16,7 +16,8 @@ RELEASE = "tidegate"
 NAMESPACE = "default"
 GATEWAYS = "app.kubernetes.io/component=gateway"
 CONTROL_PLANES = "app.kubernetes.io/component=control-plane"
-TOKEN = "end-to-end-suite-token-that-is-long-enough"
+# The one of the development preset.
+TOKEN = "for-trying-things-out-only"
 
 
 class Failure(Exception):
