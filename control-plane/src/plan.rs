@@ -47,8 +47,8 @@ pub use self::forecast::forecast;
 pub use self::rebalance::AutoRebalance;
 pub use self::slow::SlowConfig;
 use self::want::Want;
-use crate::index::{Fleet, Peers};
-use crate::model::{BudgetHealth, ConditionKind, Millis, Operation};
+use crate::index::{Fleet, NodeView, Peers};
+use crate::model::{BudgetHealth, ConditionKind, Millis, Operation, Step};
 
 /// The operations that are not over, by id. The planner adds those that it adopts or begins itself.
 pub type Operations = BTreeMap<OperationId, Operation>;
@@ -168,6 +168,9 @@ impl Planner {
         }
         self.order(fleet, operations, wants, now, &mut actions);
         self.block(fleet, now, &mut actions);
+        actions.extend(
+            fleet.nodes().filter(|node| node.pod.is_some()).map(|node| deletion_cost(operations, node)),
+        );
         self.persist(&before, operations, &mut actions);
         actions
     }
@@ -219,3 +222,14 @@ impl Planner {
         }
     }
 }
+
+/// Pods that are being emptied go first, whatever they still have; of the others, those with fewer clients. By doublings,
+/// so that the number hardly ever changes.
+fn deletion_cost(operations: &Operations, node: &NodeView) -> Action {
+    let is_out = |operation: &Operation| operation.step(&node.name).is_some_and(Step::is_active);
+    let doublings = (u64::BITS - node.connections().leading_zeros()).cast_signed();
+    let cost = if operations.values().any(is_out) { COST_OF_THE_DRAINED } else { doublings };
+    Action::DeletionCost { node: Arc::clone(&node.name), cost }
+}
+
+const COST_OF_THE_DRAINED: i32 = -1_000;

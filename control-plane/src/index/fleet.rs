@@ -108,8 +108,8 @@ impl Fleet {
         let mut unnamed = Vec::new();
         for (name, node) in &mut self.nodes {
             let entry = named.remove(name);
-            let restarted = match (&node.entry, &entry) {
-                (Some(before), Some(after)) => before.started_at != after.started_at,
+            let restarted = match (node.known_started_at, &entry) {
+                (Some(before), Some(after)) => before != after.started_at,
                 _ => false,
             };
             // The one that started anew has not answered yet; the old one's report is not its own.
@@ -120,6 +120,7 @@ impl Fleet {
             }
             match entry {
                 Some(entry) => {
+                    node.known_started_at = Some(entry.started_at);
                     node.entry = Some(entry);
                     node.last_seen_at = now;
                 }
@@ -134,6 +135,7 @@ impl Fleet {
         }
         for (name, entry) in named {
             if let Some(node) = self.node_at(name, now) {
+                node.known_started_at = Some(entry.started_at);
                 node.entry = Some(entry);
             }
         }

@@ -19,6 +19,8 @@ pub struct NodeView {
     pub reported_at: Option<Millis>,
     /// Its entry in the directory, while it has a lease.
     pub entry: Option<NodeEntry>,
+    /// When its process started, once the directory has told: kept when its lease ends.
+    pub known_started_at: Option<Millis>,
     /// Its pod, where there is Kubernetes.
     pub pod: Option<Pod>,
     /// When it was first heard of.
@@ -80,6 +82,7 @@ impl NodeView {
             report: None,
             reported_at: None,
             entry: None,
+            known_started_at: None,
             pod: None,
             first_seen_at: now,
             last_seen_at: now,
@@ -88,9 +91,9 @@ impl NodeView {
         }
     }
 
-    /// When the process started; of one that is not in the directory, when it was first heard of.
+    /// When the process started; of one that never was in the directory, when it was first heard of.
     pub fn started_at(&self) -> Millis {
-        self.entry.as_ref().map_or(self.first_seen_at, |entry| entry.started_at)
+        self.known_started_at.unwrap_or(self.first_seen_at)
     }
 
     /// Its revision: its pod's, or else its program's version.

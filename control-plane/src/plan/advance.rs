@@ -219,7 +219,7 @@ fn start_wave(operation: &mut Operation, sight: Sight<'_>) {
     if !operation.steps.iter().filter(is_before).all(has_passed) {
         return;
     }
-    if steers && wave == first_wave(operation) && !are_cordoned(operation, sight.fleet) {
+    if steers && wave == first_wave(operation) && !are_cordoned(operation, sight) {
         return;
     }
     if wave > first_wave(operation) && is_soaking(operation, sight.now) {
@@ -302,10 +302,19 @@ fn cordon_all(operation: &mut Operation, sight: Sight<'_>) -> bool {
     true
 }
 
-/// Whether no node that is to go takes in clients any more: who leaves one cannot land on another.
-fn are_cordoned(operation: &Operation, fleet: &Fleet) -> bool {
-    let takes = |step: &&Step| fleet.node(&step.node).is_some_and(NodeView::is_ready);
-    !operation.steps.iter().filter(|step| step.phase == StepPhase::Cordoned).any(|step| takes(&step))
+/// Whether no node that is to go takes in clients any more: who leaves one cannot land on another. One that was never
+/// heard to say so may still; who forces it does not wait for such a node for ever.
+fn are_cordoned(operation: &Operation, sight: Sight<'_>) -> bool {
+    let common = operation.spec.common();
+    let is_given_up = |node: &NodeView| {
+        let silent = |since| sight.now.since(since) >= common.agent_timeout.duration();
+        common.force && node.unreachable_since.is_some_and(silent)
+    };
+    let may_take = |step: &&Step| {
+        let node = sight.fleet.node(&step.node);
+        node.is_some_and(|node| !is_given_up(node) && node.report.as_ref().is_none_or(|report| report.ready))
+    };
+    !operation.steps.iter().filter(|step| step.phase == StepPhase::Cordoned).any(|step| may_take(&step))
 }
 
 fn first_wave(operation: &Operation) -> u32 {

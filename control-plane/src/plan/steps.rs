@@ -59,7 +59,7 @@ pub(super) fn observe(operation: &mut Operation, sight: Sight<'_>) -> u64 {
 
 /// The node of a step, as long as it is the process that was meant.
 fn same_process<'f>(fleet: &'f Fleet, step: &Step) -> Option<&'f NodeView> {
-    let is_same = |node: &&NodeView| node.entry.is_none() || node.started_at() <= step.node_started_at;
+    let is_same = |node: &&NodeView| node.known_started_at.is_none_or(|at| at <= step.node_started_at);
     fleet.node(&step.node).filter(is_same)
 }
 
@@ -190,7 +190,7 @@ pub(super) fn newly_ready(operation: &Operation, fleet: &Fleet) -> u64 {
     let Some(started) = operation.started_at else { return 0 };
     fleet
         .nodes()
-        .filter(|node| node.entry.is_some() && node.started_at() > started && node.is_ready())
+        .filter(|node| node.known_started_at.is_some_and(|at| at > started) && node.is_ready())
         .count() as u64
 }
 

@@ -5,6 +5,7 @@
 //! Checked in each second:
 //!
 //! - nodes together send away at most a tenth more than the budget, unless a deadline leaves them no choice;
+//! - at most a tenth more sessions are away than may be, those aside whose node had to end or had a deadline;
 //! - nobody is sent away in a hurry without a deadline;
 //! - a rollout that steers, and a rebalance, move no client twice;
 //! - no order is refused as stale.
@@ -55,7 +56,7 @@ fn the_budget_holds_and_every_operation_ends_or_says_why_not() {
     );
     assert!(node_seconds >= 10_000, "{node_seconds} node-seconds are too few");
     assert!(full > 0, "the budget was never in use");
-    for state in ["Succeeded", "Failed", "Aborted"] {
+    for state in ["Succeeded", "Aborted"] {
         assert!(endings.contains_key(state), "no operation {state}: {endings:?}");
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Node {
     pub(crate) silent_until: Millis,
     standing: Option<Standing>,
     begun_at: Option<Millis>,
+    /// It was cordoned before it was told to end, and does not become ready for that.
+    is_unready: bool,
     credit: f64,
 }
 
@@ -53,6 +55,7 @@ impl Node {
             silent_until: Millis::ZERO,
             standing: None,
             begun_at: None,
+            is_unready: false,
             credit: 0.0,
         }
     }
@@ -60,7 +63,7 @@ impl Node {
     /// Whether new clients may come.
     pub(crate) fn takes_clients(&self) -> bool {
         self.report.phase == DrainPhase::Serving
-            || self.report.phase == DrainPhase::Announcing && self.signalled.is_some()
+            || self.report.phase == DrainPhase::Announcing && !self.is_unready
     }
 
     /// Obeys, or says why not.
@@ -110,6 +113,7 @@ impl Node {
         }
         if self.begun_at.is_none() {
             self.begun_at = Some(now);
+            self.is_unready = wanted.is_some();
             if wanted.is_none() {
                 self.forget_counts();
                 self.report.op = None;
@@ -131,10 +135,10 @@ impl Node {
 
     pub(crate) fn refresh(&mut self) {
         let count = self.clients.len() as u64;
+        let is_ready = self.takes_clients();
         let report = &mut self.report;
         (report.connections, report.sessions, report.remaining) = (count, count, count);
-        report.ready = matches!(report.phase, DrainPhase::Serving)
-            || report.phase == DrainPhase::Announcing && self.signalled.is_some();
+        report.ready = is_ready;
         report.shutting_down = self.signalled.is_some();
         report.load = DrainLoad { free_connections: report.capacity - count, ..DrainLoad::default() };
     }

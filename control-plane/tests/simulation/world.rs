@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_control_plane::index::{Fleet, NodeEntry, Seen};
-use tidegate_control_plane::model::{Command, ConditionKind, Millis, OnLoss, Operation, OperationState, Spec, StepPhase};
+use tidegate_control_plane::model::{Command, ConditionKind, Desired, Millis, OnLoss, Operation, Spec, StepPhase};
 use tidegate_control_plane::plan::{self, Action, BudgetConfig, Operations, PlanConfig, Planner};
 use tidegate_protocol::drain::{DrainOrder, OperationId};
 
@@ -20,6 +20,8 @@ struct Away {
     since: Millis,
     back_at: Millis,
     is_given_up: bool,
+    /// The plan could have left it where it was.
+    is_optional: bool,
 }
 
 /// See the module's own words.
@@ -67,7 +69,7 @@ impl World {
         let config = PlanConfig {
             budget: BudgetConfig {
                 max_rate: random.between(40, 300) as f64,
-                max_displaced: random.between(200, 2_000),
+                max_displaced: random.between(50, 1_000),
                 ..BudgetConfig::default()
             },
             ..PlanConfig::default()
@@ -128,7 +130,7 @@ impl World {
     }
 
     fn ask(&mut self) {
-        if self.random.once_in(25) {
+        if self.random.once_in(25) && !self.nodes.is_empty() {
             self.asked += 1;
             let body = self.body();
             let spec = Spec::parse(&body).unwrap_or_else(|error| panic!("{body}: {error}"));
@@ -206,7 +208,7 @@ impl World {
         self.say(|| format!("{} ends with {} clients", node.name, node.clients.len()));
         self.figures.stranded += node.clients.len() as u64;
         for client in &node.clients {
-            self.leave(*client, Arc::clone(&node.name), node.started_at);
+            self.leave(*client, Arc::clone(&node.name), node.started_at, false);
         }
         let comes_back = !self.random.once_in(4);
         if comes_back || self.nodes.len() < 2 {
@@ -252,8 +254,7 @@ impl World {
         self.fleet.handle(Seen::Directory(self.nodes.iter().map(entry).collect()), self.now);
         for node in &mut self.nodes {
             node.refresh();
-            let killed_in = node.signalled.map(|_| node.deadline().map_or(0.0, |at| at.since(self.now).as_secs_f64()));
-            node.report.deadline_in = killed_in;
+            node.report.deadline_in = node.deadline().map(|at| at.since(self.now).as_secs_f64());
             let seen = match self.now < node.silent_until {
                 true => Seen::Silence(Arc::clone(&node.name)),
                 false => Seen::Report(node.report.clone()),
@@ -294,6 +295,8 @@ impl World {
             let node = &mut self.nodes[index];
             let sent = node.live(share, self.now);
             let (name, started_at, op) = (Arc::clone(&node.name), node.started_at, node.report.op.clone());
+            // One that hears nothing new goes on with what it heard last.
+            let is_led = node.rate().is_finite() && self.now >= node.silent_until && self.now >= self.leaderless_until;
             let is_due = node.signalled.is_some_and(|(_, at)| self.now >= at || node.report.phase.as_str() == "drained");
             let has_deadline = node.signalled.is_some() || op.as_ref().is_some_and(|op| self.has_deadline(op));
             self.figures.moved += sent.clients.len() as u64;
@@ -306,7 +309,7 @@ impl World {
                 if let Some(op) = &op {
                     self.note_move(client, op)?;
                 }
-                self.leave(client, Arc::clone(&name), started_at);
+                self.leave(client, Arc::clone(&name), started_at, is_led && !has_deadline);
             }
             if is_due {
                 dead.push(name);
@@ -316,7 +319,18 @@ impl World {
             let at = self.nodes.iter().position(|node| node.name == name).expect("it was just there");
             self.kill(at);
         }
-        self.check_pace(paced)
+        self.check_pace(paced)?;
+        self.check_window()
+    }
+
+    /// As many are away as may be, of those that the plan could have kept.
+    fn check_window(&self) -> Result<(), String> {
+        let max = self.config.budget.max_displaced;
+        let away = self.away.iter().filter(|away| away.is_optional && !away.is_given_up).count();
+        if away as f64 > max as f64 * 1.1 + self.nodes.len() as f64 {
+            return Err(format!("{away} sessions are away, and at most {max} may be"));
+        }
+        Ok(())
     }
 
     fn check_pace(&mut self, paced: usize) -> Result<(), String> {
@@ -352,17 +366,17 @@ impl World {
         };
         // A node that serves again because it was left alone takes in clients that were moved already.
         let reopens = operation.spec.common().on_coordinator_loss == OnLoss::ResumeServing;
-        match is_first || !once || reopens || operation.state == OperationState::Aborted {
+        match is_first || !once || reopens || operation.desired == Desired::Abort {
             true => Ok(()),
             false => Err(format!("client {client} is moved twice by {op}")),
         }
     }
 
-    fn leave(&mut self, client: u32, from: Arc<str>, from_started_at: Millis) {
+    fn leave(&mut self, client: u32, from: Arc<str>, from_started_at: Millis, is_optional: bool) {
         let slow = self.random.once_in(50);
         let takes = if slow { self.random.between(10, 60) } else { self.random.between(0, 4) };
         let back_at = self.now + SECOND * takes as u32;
-        self.away.push(Away { client, from, from_started_at, since: self.now, back_at, is_given_up: false });
+        self.away.push(Away { client, from, from_started_at, since: self.now, back_at, is_given_up: false, is_optional });
     }
 
     fn bring_clients_back(&mut self) {
