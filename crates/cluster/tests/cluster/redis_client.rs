@@ -8,7 +8,7 @@ use tidegate_cluster::history::Read;
 use tidegate_cluster::redis::{Config, ConfigError, RedisClient, RedisHistory};
 use tidegate_cluster::state::State;
 use tidegate_protocol::channel::Channel;
-use tidegate_testkit::{ChaosProxy, DEADLINE, RedisCluster, RedisServer};
+use tidegate_testkit::{ChaosProxy, DEADLINE, RedisCluster, RedisServer, Sentinel};
 use tokio::runtime::Handle;
 
 use crate::redis_stores::{await_state, await_up, config, connect, history};
@@ -67,6 +67,30 @@ async fn a_password_that_becomes_right_lets_the_node_in() {
 
     server.command(&["ACL", "SETUSER", "tidegate", ">secret"]);
     await_up(&client).await;
+}
+
+#[tokio::test]
+async fn sentinels_that_ask_for_a_password_get_theirs_and_not_the_servers() {
+    let master = RedisServer::start();
+    let sentinel = Sentinel::watching(&master);
+    sentinel.admit_only("tidegate", "secret");
+    let stranger = config(&sentinel.url());
+    let known = Config {
+        sentinel_username: Some("tidegate".to_owned()),
+        sentinel_password: Some("secret".to_owned()),
+        ..stranger.clone()
+    };
+
+    let client = connect(known).await;
+    read(&history(client)).await.expect("the master answers, which asks for none");
+    let client = RedisClient::connect(stranger, &Handle::current()).expect("it can be used");
+    let refused = async {
+        while client.last_error().is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, refused).await.expect("the sentinel refuses it");
+    assert!(!client.state().borrow().is_reachable());
 }
 
 #[tokio::test]

@@ -47,6 +47,13 @@ impl Sentinel {
         format!("redis-sentinel://127.0.0.1:{}/{SERVICE}", self.port)
     }
 
+    /// Answers only this user from now on, and is asked nothing more here.
+    #[track_caller]
+    pub fn admit_only(&self, user: &str, password: &str) {
+        self.command(&["ACL", "SETUSER", user, "on", &format!(">{password}"), "~*", "&*", "+@all"]);
+        self.command(&["ACL", "SETUSER", "default", "off"]);
+    }
+
     /// Names another server as the master, without asking anybody.
     #[track_caller]
     pub fn name_master(&self, master: &RedisServer) {
