@@ -11,10 +11,14 @@ import yaml
 
 # What `# @schema WORD` means; `?` behind a word allows null too.
 TEXT = {"type": "string"}
+# What names, images and addresses are made of: nothing that means something in YAML, so that no value can become a structure.
+PLAIN = {"type": "string", "pattern": "^([A-Za-z0-9/]([A-Za-z0-9._:/@+-]*[A-Za-z0-9])?)?$"}
 NAME = {"type": "string", "pattern": "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", "maxLength": 63}
-SECRET = {"existingSecret": {"type": "string", "minLength": 1}, "key": {"type": "string", "minLength": 1}}
+SECRET = {"existingSecret": {**PLAIN, "minLength": 1}, "key": {**PLAIN, "minLength": 1}}
 WORDS = {
     "open": {},
+    "text": TEXT,
+    "name": {"type": "string", "pattern": "^([a-z0-9]([a-z0-9-]*[a-z0-9])?)?$"},
     "object": {"type": "object"},
     "objects": {"type": "array", "items": {"type": "object"}},
     "strings": {"type": "array", "items": TEXT},
@@ -94,7 +98,7 @@ def node_schema(node, lines, words, path):
         elif isinstance(default, bool):
             entry = {"type": "boolean"}
         elif isinstance(default, str):
-            entry = {"type": "string"}
+            entry = dict(PLAIN)
         else:
             raise Fault(f"values.yaml: {where}: the default {default!r} does not show what is allowed; add `# @schema`")
         # A map whose keys the chart knows, hint or not, is described key by key.

@@ -7,8 +7,9 @@ import unittest
 from pathlib import Path
 
 import tomli
+import yaml
 
-from harness import PRESETS, merged, nested, one, render
+from harness import CHART, KUBERNETES, PRESETS, Kubernetes, Refused, merged, nested, one, render
 from test_render import EVERYTHING
 
 
@@ -68,6 +69,22 @@ class Derived(unittest.TestCase):
 
 
 class Hostile(unittest.TestCase):
+    def test_no_text_can_become_a_structure(self):
+        server = Kubernetes(KUBERNETES[-1])
+        kinds = sorted(it["kind"] for it in render(EVERYTHING))
+        texts = list(text_values(yaml.safe_load((CHART / "values.yaml").read_text())))
+        self.assertGreater(len(texts), 40)
+        for path in texts:
+            for hostile in ('x"}, evil: {a: "b', "x\n  evil: yes\n---\nkind: Pod\n"):
+                with self.subTest(value=path, text=hostile):
+                    try:
+                        objects = render(merged(EVERYTHING, nested(path, hostile)))
+                    except Refused as refused:
+                        self.assertRegex(str(refused), r"pattern|must be one of|thing\(s\) to change")
+                        continue
+                    self.assertEqual(sorted(it["kind"] for it in objects), kinds)
+                    self.assertEqual([fault for it in objects if server.knows(it) for fault in server.faults(it)], [])
+
     def test_no_text_can_leave_its_string(self):
         hostile = 'x"\n[admin]\nlisten = "0.0.0.0:1"\n# {{ .Values }} \\ \u2028 é <&>'
         config = gateway(nested("gateway.config", {"store": {"prefix": hostile}, "auth": {"jwt": {"issuer": hostile}}}))
@@ -79,6 +96,16 @@ class Hostile(unittest.TestCase):
         for it in render(release="r" * 53):
             self.assertLessEqual(len(it["metadata"]["name"]), 63)
             self.assertLessEqual(max(map(len, it["metadata"]["labels"].values())), 63)
+
+
+def text_values(values, path=""):
+    """Paths of all values that are text by default."""
+    for key, value in values.items():
+        where = f"{path}.{key}".lstrip(".")
+        if isinstance(value, dict):
+            yield from text_values(value, where)
+        elif isinstance(value, str):
+            yield where
 
 
 class Accepted(unittest.TestCase):
