@@ -141,7 +141,7 @@ pub(super) async fn pod(state: State<Arc<Shared>>, path: NodePath) -> Result<Jso
 pub(super) async fn cordon(
     State(shared): State<Arc<Shared>>,
     Extension(call): Extension<Call>,
-    caller: Caller,
+    caller: Result<Caller, Problem>,
     notes: Notes,
     NodePath(node): NodePath,
     Params(params): Params<ReasonParams>,
@@ -151,6 +151,7 @@ pub(super) async fn cordon(
         Call::UncordonNode | Call::UncordonPod => Cordon::Off,
         _ => return Err(Problem::not_found("a node can be told `:cordon` or `:uncordon`")),
     };
+    let caller = caller?;
     check_reason(params.reason.as_deref(), "?reason")?;
     notes.reason(params.reason.as_deref());
     shared.control.cordon(Arc::clone(&node), cordon, caller.requester()).await?;

@@ -234,8 +234,9 @@ const REFUSALS: &[Refusal] = &[
     refusal(
         "422",
         "Invalid",
-        "`bad_request`: a field or parameter is not what it should be; `errors` says which. Other codes, such as \
-         `no_headroom`: it can be read, but not be done; `details` has the numbers, and `force` overrides them.",
+        "`bad_request`: a field or parameter is not what it should be; `errors` says which. `bad_spec`: it does not fit the \
+         operation. `unknown_node`: it names nodes that are not there. `no_headroom`, `min_serving`: it should not be done; \
+         `details` has the numbers, and `force` overrides them.",
     ),
     refusal("428", "Unconditional", "`If-Match` is missing."),
     refusal("500", "Internal", "The control plane's fault; its log says more."),

@@ -327,7 +327,7 @@ fn check_patch(patch: &Patch) -> Result<(), Problem> {
 pub(super) async fn command(
     State(shared): State<Arc<Shared>>,
     Extension(call): Extension<Call>,
-    caller: Caller,
+    caller: Result<Caller, Problem>,
     notes: Notes,
     OperationPath(id): OperationPath,
     Params(params): Params<ReasonParams>,
@@ -337,6 +337,7 @@ pub(super) async fn command(
             "an operation can be told `:pause`, `:resume`, `:abort`, `:force` or `:retry`; PUT begins one";
         return Err(Problem::not_found(detail));
     };
+    let caller = caller?;
     check_reason(params.reason.as_deref(), "?reason")?;
     notes.reason(params.reason.as_deref());
     let operation = shared.control.command(id, command, caller.requester()).await?;

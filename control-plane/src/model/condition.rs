@@ -21,7 +21,7 @@ pub struct Condition {
     pub since: Millis,
 }
 
-/// Kinds of [`Condition`].
+/// Kinds of conditions.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize, ToSchema)]
 pub enum ConditionKind {
     /// Nobody is moved until it is resumed: someone asked for it, or a guard did.

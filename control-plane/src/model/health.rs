@@ -15,7 +15,7 @@ pub const HEALTH_VERSION: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterHealth {
-    /// [`HEALTH_VERSION`].
+    /// Version of this document: goes up when a key changes its meaning or goes away.
     pub version: u32,
     /// When it was put together: Unix milliseconds.
     #[schema(value_type = u64)]

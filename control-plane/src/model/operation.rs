@@ -141,26 +141,26 @@ pub enum Command {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Patch {
-    /// See [`Common::rate`](super::Common::rate).
+    /// Most clients that one node sends away a second.
     #[serde(with = "nullable", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<f64>)]
     pub rate: Option<Option<f64>>,
-    /// See [`Common::max_rate`](super::Common::max_rate).
+    /// Most clients that the whole operation sends away a second.
     #[serde(with = "nullable", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<f64>)]
     pub max_rate: Option<Option<f64>>,
-    /// See [`Common::max_displaced`](super::Common::max_displaced).
+    /// Most sessions that are sent away and not yet back, at any time.
     #[serde(with = "nullable", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u64>)]
     pub max_displaced: Option<Option<u64>>,
-    /// See [`Common::deadline`](super::Common::deadline): from the operation's start.
+    /// How long the operation may take, from its start.
     #[serde(with = "nullable", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Period>)]
     pub deadline: Option<Option<Period>>,
-    /// See [`DrainSpec::window`](super::DrainSpec::window).
+    /// How long one node may take to move its clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<Period>,
-    /// See [`DrainSpec::max_parallel`](super::DrainSpec::max_parallel); for waves that have not started.
+    /// Nodes that are drained at a time; for waves that have not started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_parallel: Option<Amount>,
     /// Pauses or resumes it.

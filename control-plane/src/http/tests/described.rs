@@ -59,6 +59,7 @@ fn every_call_is_described_with_its_name_and_the_role_it_needs() {
 #[test]
 fn every_operation_says_what_it_does_takes_and_gives() {
     let description = description();
+    assert!(!description.to_string().contains("[`"), "links in comments lead nowhere here");
     assert!(description["openapi"].as_str().unwrap().starts_with("3.1"));
     for (path, method, body) in operations(&description) {
         assert!(body["summary"].is_string() && body["tags"].is_array(), "{path}");
@@ -155,6 +156,9 @@ fn the_guide_names_every_call_role_and_code() {
         "stale_revision",
         "too_large",
         "no_headroom",
+        "min_serving",
+        "unknown_node",
+        "bad_spec",
         "precondition_required",
         "unavailable",
     ] {
