@@ -14,6 +14,7 @@ mod evict;
 mod facts;
 mod feed;
 mod lease;
+mod link;
 mod listing;
 mod token_review;
 mod view;
@@ -30,12 +31,14 @@ use tokio::sync::{Mutex, watch as levels};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
+use crate::http::{ReviewError, Reviewing, TokenReviewer};
+
 pub use self::deletion_cost::{COST_OF_DRAINED, CostWish, cost_of};
 pub use self::events::Note;
 pub use self::evict::Evicted;
 pub use self::feed::PodFeed;
 pub use self::lease::KubernetesLease;
-pub use self::token_review::Reviewed;
+pub use self::link::PodLink;
 pub use self::view::{ClusterView, DisruptionBudget, EndpointState, PodFacts, TerminatedBy, Termination};
 
 /// How long one call to the API server may take.
@@ -65,7 +68,9 @@ impl Kubernetes {
     ///
     /// [`ConnectError`]: there is neither, or the certificates cannot be read.
     pub async fn new(settings: &config::Kubernetes, instance: &str) -> Result<Self, ConnectError> {
-        let found = Config::infer().await.map_err(|error| ConnectError(error.to_string()))?;
+        let mut found = Config::infer().await.map_err(|error| ConnectError(error.to_string()))?;
+        // A refused eviction (429) is an answer, and everything else here has its own time to be tried again.
+        found.default_retry = false;
         let namespace = settings.namespace.clone().unwrap_or_else(|| found.default_namespace.clone());
         let client = Client::try_from(found).map_err(|error| ConnectError(error.to_string()))?;
         let changes_max =
@@ -136,21 +141,17 @@ impl Kubernetes {
             Err(_) => tracing::debug!("an Event was not written in time"),
         }
     }
+}
 
-    /// Whose token this is; `None` if it belongs to nobody, or if this way of proving oneself is off.
-    ///
-    /// # Errors
-    ///
-    /// [`ReviewError`]: the API server was not there or does not let this process ask; try again, or another token.
-    pub async fn review(&self, token: &str) -> Result<Option<Reviewed>, ReviewError> {
-        if !self.settings.token_review {
-            return Ok(None);
-        }
-        let review = token_review::review(&self.client, token, &self.settings.token_audience);
-        match timeout(CALL_TIMEOUT, review).await {
-            Ok(answer) => answer.map_err(|error| ReviewError(error.to_string())),
-            Err(_) => Err(ReviewError("the API server took too long".to_owned())),
-        }
+impl TokenReviewer for Kubernetes {
+    fn review<'a>(&'a self, token: &'a str) -> Reviewing<'a> {
+        Box::pin(async move {
+            let review = token_review::review(&self.client, token, &self.settings.token_audience);
+            match timeout(CALL_TIMEOUT, review).await {
+                Ok(answer) => answer.map_err(|error| ReviewError(error.to_string())),
+                Err(_) => Err(ReviewError("the API server took too long".to_owned())),
+            }
+        })
     }
 }
 
@@ -158,8 +159,3 @@ impl Kubernetes {
 #[derive(Debug, thiserror::Error)]
 #[error("Kubernetes: {0}; set [kubernetes] enabled = false where there is none")]
 pub struct ConnectError(String);
-
-/// Nobody could be asked whose token it is.
-#[derive(Debug, thiserror::Error)]
-#[error("token review: {0}")]
-pub struct ReviewError(String);

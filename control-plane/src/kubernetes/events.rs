@@ -6,8 +6,12 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 
-/// The API refuses longer notes (1 kB) and reasons (128 characters).
+/// The API refuses longer notes.
 const NOTE_BYTES_MAX: usize = 1024;
+/// The API refuses longer reasons.
+const REASON_BYTES_MAX: usize = 128;
+/// What all of them are about.
+const ACTION: &str = "Drain";
 
 /// Something to say at a pod.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -19,9 +23,7 @@ pub struct Note {
     /// Somebody should look.
     pub is_warning: bool,
     /// One word in PascalCase: `DrainStarted`.
-    pub reason: &'static str,
-    /// What is being done, in PascalCase: `Drain`.
-    pub action: &'static str,
+    pub reason: String,
     /// The sentence.
     pub text: String,
 }
@@ -42,9 +44,9 @@ impl Events {
     pub(super) async fn write(&self, note: Note) -> Result<(), kube::Error> {
         let event = Event {
             type_: if note.is_warning { EventType::Warning } else { EventType::Normal },
-            reason: note.reason.to_owned(),
-            note: Some(shortened(note.text)),
-            action: note.action.to_owned(),
+            reason: shortened(note.reason, REASON_BYTES_MAX),
+            note: Some(shortened(note.text, NOTE_BYTES_MAX)),
+            action: ACTION.to_owned(),
             secondary: None,
         };
         let pod = ObjectReference {
@@ -59,8 +61,8 @@ impl Events {
     }
 }
 
-fn shortened(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(NOTE_BYTES_MAX));
+fn shortened(mut text: String, bytes_max: usize) -> String {
+    text.truncate(text.floor_char_boundary(bytes_max));
     text
 }
 
@@ -70,8 +72,8 @@ mod tests {
 
     #[test]
     fn a_note_is_cut_where_the_api_would_refuse_it_and_never_inside_a_character() {
-        assert_eq!(shortened("x".repeat(1024)).len(), 1024);
-        assert_eq!(shortened("x".repeat(1025)).len(), 1024);
-        assert_eq!(shortened(format!("x{}", "ä".repeat(600))).len(), 1023);
+        assert_eq!(shortened("x".repeat(1024), 1024).len(), 1024);
+        assert_eq!(shortened("x".repeat(1025), 1024).len(), 1024);
+        assert_eq!(shortened(format!("x{}", "ä".repeat(600)), 1024).len(), 1023);
     }
 }

@@ -23,11 +23,22 @@ pub enum Evicted {
     /// There is no such pod any more, or another one of the same name.
     Gone,
     /// A disruption budget does not allow it now (429).
-    Blocked { retry_after: Duration, message: String },
+    Blocked {
+        /// When to ask again.
+        retry_after: Duration,
+        /// The server's words, with the numbers of the budget.
+        message: String,
+    },
     /// It will not be allowed until somebody changes something: two budgets on one pod (500), or no permission (403).
-    Refused { message: String },
+    Refused {
+        /// Why.
+        message: String,
+    },
     /// The API server did not answer sensibly; to be tried again.
-    Unavailable { message: String },
+    Unavailable {
+        /// Why.
+        message: String,
+    },
 }
 
 /// Asks for the eviction of the pod `name` with the identity `uid`.

@@ -7,14 +7,7 @@ use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenRe
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 
-/// Whom a token belongs to.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Reviewed {
-    /// `system:serviceaccount:NAMESPACE:NAME` for a service account.
-    pub user: String,
-    /// The groups that the user is in.
-    pub groups: Vec<String>,
-}
+use crate::http::Reviewed;
 
 /// Asks about `token`; `None` if it belongs to nobody, is over, or was made for others than `audience`.
 ///

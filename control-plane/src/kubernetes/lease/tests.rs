@@ -112,7 +112,8 @@ fn reply(value: &Value) -> Response<Full<Bytes>> {
 }
 
 fn failure(code: StatusCode) -> Response<Full<Bytes>> {
-    let status = json!({"kind": "Status", "status": "Failure", "code": code.as_u16(), "message": "no", "reason": "no"});
+    let reason = if code == StatusCode::NOT_FOUND { "NotFound" } else { "Conflict" };
+    let status = json!({"kind": "Status", "status": "Failure", "code": code.as_u16(), "message": "", "reason": reason});
     let mut response = reply(&status);
     *response.status_mut() = code;
     response
