@@ -68,9 +68,10 @@ UNKNOWN = [
 class Requirements(unittest.TestCase):
     def test_each_rule_between_values_says_what_to_write(self):
         for values, message in FAULTS:
-            with self.subTest(values=values), self.assertRaises(Refused) as refused:
-                render(values)
-            self.assertIn(message, str(refused.exception))
+            with self.subTest(values=values):
+                with self.assertRaises(Refused) as refused:
+                    render(values)
+                self.assertIn(message, str(refused.exception))
 
     def test_all_faults_are_told_at_once(self):
         with self.assertRaises(Refused) as refused:
@@ -89,9 +90,10 @@ class Requirements(unittest.TestCase):
 
     def test_what_the_schema_does_not_know_is_refused(self):
         for values, part in UNKNOWN:
-            with self.subTest(values=values), self.assertRaises(Refused) as refused:
-                render(values)
-            self.assertIn(part, str(refused.exception))
+            with self.subTest(values=values):
+                with self.assertRaises(Refused) as refused:
+                    render(values)
+                self.assertIn(part, str(refused.exception))
 
     def test_a_parent_chart_may_hand_down_globals_of_its_own(self):
         render({"global": {"storageClass": "fast"}})
