@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_protocol::drain::BackendHealth;
+use tidegate_protocol::drain::{BackendHealth, OperationId};
 
 use crate::index::{Fleet, Peers};
 use crate::model::{BudgetHealth, Millis};
@@ -48,6 +48,7 @@ pub(super) struct Budget {
 /// A node's count of clients sent away, as it was at some moments within `resume_timeout`.
 #[derive(Debug, Default)]
 struct Sent {
+    op: Option<OperationId>,
     counts: Vec<(Millis, u64)>,
     displaced: u64,
 }
@@ -141,17 +142,17 @@ impl Budget {
                 continue;
             }
             let sent = self.sent.entry(Arc::clone(&node.name)).or_default();
-            let last = sent.counts.last().map_or(0, |(_, count)| *count);
+            // It counts from zero again: another drain, or another process. Who is away stays away.
+            let is_other =
+                sent.op != report.op || sent.counts.last().is_some_and(|(_, last)| report.moved < *last);
+            if is_other && !sent.counts.is_empty() {
+                self.stranded.push((now + self.config.resume_timeout, sent.displaced));
+                *sent = Sent { op: report.op.clone(), counts: vec![(now, 0)], displaced: 0 };
+            }
             // Of a node that this leader sees for the first time, what it did before is not this tick's.
-            let is_first = sent.counts.is_empty() && report.displaced < report.moved;
-            match report.moved.checked_sub(last) {
-                _ if is_first => {}
-                Some(more) => sum += more,
-                // It counts from zero again: another drain, or another process.
-                None => {
-                    sent.counts.clear();
-                    sum += report.moved;
-                }
+            match sent.counts.last() {
+                Some((_, last)) => sum += report.moved.saturating_sub(*last),
+                None => sent.op.clone_from(&report.op),
             }
             sent.counts.push((now, report.moved));
             // The last one before the horizon says how much was sent away since.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::budget::real;
-use super::want::{Allotted, Want};
+use super::want::{Allotted, Goal, Want};
 use super::{Operations, Planner};
 use crate::index::{Fleet, NodeView};
 use crate::model::{ConditionKind, Millis, Operation};
@@ -80,7 +80,7 @@ impl Planner {
 
     /// What a node without a coordinator takes for itself: its share among those that drain.
     fn rate_alone(&self, fleet: &Fleet, wants: &[Want]) -> f64 {
-        let draining = wants.iter().filter(|want| want.to_move() > 0).count() as u64 + unseen(fleet, wants);
+        let draining = wants.iter().filter(|want| want.remaining > 0).count() as u64 + unseen(fleet, wants);
         self.budget.config().max_rate / real(draining.max(1))
     }
 
@@ -88,11 +88,11 @@ impl Planner {
     /// without a coordinator.
     fn silent_rate(&self, fleet: &Fleet, want: &Want, alone: f64, now: Millis) -> Option<f64> {
         let since = fleet.node(&want.node)?.unreachable_since?;
-        if want.to_move() == 0 {
-            return Some(0.0);
-        }
         let last = self.allowed.get(&want.node).copied();
+        // Whatever is wanted of it now, it has not heard of it.
+        let is_idle = want.remaining == 0 || want.goal == Goal::Cordon && last.is_none();
         match last {
+            _ if is_idle => Some(0.0),
             Some(last) if now.since(since) < want.ttl() => Some(last),
             Some(last) => Some(last.max(alone)),
             None => Some(alone),

@@ -21,7 +21,10 @@ pub(super) fn observe(operation: &mut Operation, sight: Sight<'_>) -> u64 {
             stranded += handle_gone(step, is_foreign, is_aborting);
             continue;
         };
-        let Some(report) = &node.report else { continue };
+        // What it said before it fell silent was before it heard what is wanted of it now.
+        let Some(report) = node.report.as_ref().filter(|_| node.unreachable_since.is_none()) else {
+            continue;
+        };
         let is_mine = report.op.as_ref() == Some(&id) || is_foreign && report.shutting_down;
         if is_mine {
             copy(step, report);
@@ -113,7 +116,7 @@ pub(super) fn reopen(operation: &mut Operation, sight: Sight<'_>) {
     for step in &mut operation.steps {
         let Some(node) = same_process(sight.fleet, step) else { continue };
         // Those that were emptied and held are taken back too; those that are about to end cannot be.
-        let is_held = step.phase == StepPhase::Done && step.drained_at.is_some();
+        let is_held = step.phase == StepPhase::Done && step.drained_at.is_some() && !is_taken(step, sight);
         let is_out = step.is_active() && step.phase != StepPhase::Reopening;
         if (is_out || is_held) && !node.is_ending() {
             step.phase = StepPhase::Reopening;
@@ -226,9 +229,7 @@ pub(super) fn wants(operation: &mut Operation, sight: Sight<'_>, wants: &mut Vec
                 None => Goal::Empty,
             },
             StepPhase::Drained | StepPhase::Replacing => Goal::Empty,
-            StepPhase::Done if step.drained_at.is_some() && step.moves.is_none() && is_held(operation) => {
-                Goal::Empty
-            }
+            StepPhase::Done if is_held(operation, step) && !is_taken(step, sight) => Goal::Empty,
             StepPhase::Reopening => Goal::Serve,
             StepPhase::Waiting | StepPhase::Done | StepPhase::Reopened | StepPhase::Lost => continue,
         };
@@ -255,9 +256,15 @@ pub(super) fn wants(operation: &mut Operation, sight: Sight<'_>, wants: &mut Vec
     }
 }
 
-/// Whether nodes whose part is over are to stay empty.
-fn is_held(operation: &Operation) -> bool {
-    operation.spec.drain().is_some_and(|drain| drain.then != Then::Uncordon)
+/// Whether a node whose part is over is to stay empty.
+fn is_held(operation: &Operation, step: &Step) -> bool {
+    let stays = operation.spec.drain().is_some_and(|drain| drain.then != Then::Uncordon);
+    stays && step.drained_at.is_some()
+}
+
+/// Whether another operation has the node of a step now.
+fn is_taken(step: &Step, sight: Sight<'_>) -> bool {
+    sight.others.values().filter_map(|other| other.step(&step.node)).any(Step::is_active)
 }
 
 const TROUBLES_MAX: usize = 3;

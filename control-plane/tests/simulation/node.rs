@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_control_plane::model::Millis;
-use tidegate_protocol::drain::{DrainLoad, DrainOrder, DrainPhase, DrainReport, DrainSource, OnCoordinatorLoss};
+use tidegate_protocol::drain::{
+    DrainLoad, DrainOrder, DrainPhase, DrainReport, DrainSource, OnCoordinatorLoss,
+};
 
 /// A gateway's process.
 pub(crate) struct Node {
@@ -38,14 +40,16 @@ pub(crate) struct Sent {
     pub(crate) bursts: bool,
 }
 
-/// How long load balancers take, in the simulation.
-const ANNOUNCED: Duration = Duration::from_secs(3);
+/// How long load balancers take. As with the real defaults, longer than an order holds: when a node that nobody leads
+/// begins to send clients away, no other one acts on a rate that was meant for it alone.
+const ANNOUNCED: Duration = Duration::from_secs(12);
 const WINDOW: Duration = Duration::from_secs(480);
 const MARGIN: Duration = Duration::from_secs(10);
 
 impl Node {
     pub(crate) fn new(name: Arc<str>, started_at: Millis) -> Self {
-        let report = DrainReport { node: Arc::clone(&name), ready: true, capacity: 2_000, ..DrainReport::default() };
+        let report =
+            DrainReport { node: Arc::clone(&name), ready: true, capacity: 2_000, ..DrainReport::default() };
         Self {
             name,
             started_at,
@@ -140,12 +144,16 @@ impl Node {
         (report.connections, report.sessions, report.remaining) = (count, count, count);
         report.ready = is_ready;
         report.shutting_down = self.signalled.is_some();
-        report.load = DrainLoad { free_connections: report.capacity - count, ..DrainLoad::default() };
+        report.load =
+            DrainLoad { free_connections: report.capacity.saturating_sub(count), ..DrainLoad::default() };
     }
 
     fn expire(&mut self, now: Millis) {
         let signalled = self.signalled.is_some();
-        let Some(standing) = self.standing.as_mut().filter(|one| !one.has_lapsed && now >= one.expires_at) else { return };
+        let Some(standing) = self.standing.as_mut().filter(|one| !one.has_lapsed && now >= one.expires_at)
+        else {
+            return;
+        };
         standing.has_lapsed = true;
         match standing.order.on_coordinator_loss {
             _ if signalled => standing.wanted = DrainPhase::Evicting,
@@ -215,9 +223,10 @@ impl Node {
     }
 
     fn give(&mut self) -> Sent {
-        let (rate, moves) = self.standing.as_ref().map_or((0.0, 0), |one| {
-            (one.order.rate.unwrap_or(0.0), one.order.moves.unwrap_or(0))
-        });
+        let (rate, moves) = self
+            .standing
+            .as_ref()
+            .map_or((0.0, 0), |one| (one.order.rate.unwrap_or(0.0), one.order.moves.unwrap_or(0)));
         let most = moves.saturating_sub(self.report.moved).min(self.clients.len() as u64);
         self.send(DrainPhase::Rebalancing, rate, most)
     }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_control_plane::index::{Fleet, NodeEntry, Seen};
-use tidegate_control_plane::model::{Command, ConditionKind, Desired, Millis, OnLoss, Operation, Spec, StepPhase};
+use tidegate_control_plane::model::{
+    Command, ConditionKind, Desired, Millis, OnLoss, Operation, Spec, StepPhase,
+};
 use tidegate_control_plane::plan::{self, Action, BudgetConfig, Operations, PlanConfig, Planner};
 use tidegate_protocol::drain::{DrainOrder, OperationId};
 
@@ -74,7 +76,8 @@ impl World {
             },
             ..PlanConfig::default()
         };
-        let mut nodes: Vec<_> = (0..random.between(3, 7)).map(|n| Node::new(format!("gw-{n}").into(), now)).collect();
+        let mut nodes: Vec<_> =
+            (0..random.between(3, 7)).map(|n| Node::new(format!("gw-{n}").into(), now)).collect();
         let clients = random.between(100, 2_500) as u32;
         for client in 0..clients {
             let one = random.between(0, nodes.len() as u64) as usize;
@@ -121,7 +124,8 @@ impl World {
         for operation in self.operations.values() {
             let is_held = |kind| operation.condition(kind).is_some_and(|held| !held.reason.is_empty());
             if !is_held(ConditionKind::Blocked) && !is_held(ConditionKind::Paused) {
-                let steps: Vec<_> = operation.steps.iter().map(|step| (&step.node, step.phase, step.remaining)).collect();
+                let steps: Vec<_> =
+                    operation.steps.iter().map(|step| (&step.node, step.phase, step.remaining)).collect();
                 let (id, state, conditions) = (&operation.id, operation.state, &operation.conditions);
                 return Err(format!("{id} is {state} and does not say why: {steps:?}, {conditions:?}"));
             }
@@ -146,7 +150,10 @@ impl World {
         if self.random.once_in(15) {
             let ids: Vec<_> = self.operations.keys().cloned().collect();
             let commands = [Command::Pause, Command::Resume, Command::Abort, Command::Force, Command::Resume];
-            let (Some(id), Some(&command)) = (self.random.pick(&ids).cloned(), self.random.pick(&commands)) else { return };
+            let (Some(id), Some(&command)) = (self.random.pick(&ids).cloned(), self.random.pick(&commands))
+            else {
+                return;
+            };
             let operation = self.operations.get_mut(&id).expect("it was just listed");
             let answer = plan::command(operation, command, self.now);
             self.say(|| format!("{command:?} {id}: {answer:?}"));
@@ -160,7 +167,9 @@ impl World {
             0 => serde_json::json!({"kind": "rebalance"}),
             1 => serde_json::json!({"kind": "rollout", "mode": "steer", "targets": {"pods": some}}),
             2 => serde_json::json!({"kind": "rollout", "maxParallel": self.random.between(1, 3)}),
-            _ => serde_json::json!({"kind": "drain", "targets": {"pods": if some.is_empty() { names.iter().take(1).collect() } else { some }}}),
+            _ => {
+                serde_json::json!({"kind": "drain", "targets": {"pods": if some.is_empty() { names.iter().take(1).collect() } else { some }}})
+            }
         };
         let losses = ["continue", "pause", "resume-serving"];
         body["onCoordinatorLoss"] = (*self.random.pick(&losses).unwrap()).into();
@@ -185,7 +194,7 @@ impl World {
         match self.random.between(0, 200) {
             0 => self.kill(one),
             1..4 => {
-                let killed_at = now + SECOND * self.random.between(20, 120) as u32;
+                let killed_at = now + SECOND * self.random.between(30, 150) as u32;
                 node.signal(now, killed_at);
             }
             4..8 => node.silent_until = now + SECOND * self.random.between(1, 15) as u32,
@@ -225,7 +234,8 @@ impl World {
         // Someone replaces what waits to be replaced.
         for operation in self.operations.values() {
             for step in operation.steps.iter().filter(|step| step.phase == StepPhase::Replacing) {
-                let same = |node: &&mut Node| node.name == step.node && node.started_at == step.node_started_at;
+                let same =
+                    |node: &&mut Node| node.name == step.node && node.started_at == step.node_started_at;
                 if let Some(node) = self.nodes.iter_mut().find(same)
                     && self.random.once_in(10)
                 {
@@ -249,7 +259,10 @@ impl World {
             let (version, started_at) = ("1".into(), node.started_at);
             let (connections, capacity) = (node.clients.len() as u64, node.report.capacity);
             let phase = node.report.phase.clone();
-            (Arc::clone(&node.name), NodeEntry { version, started_at, connections, capacity, phase, admin: None })
+            (
+                Arc::clone(&node.name),
+                NodeEntry { version, started_at, connections, capacity, phase, admin: None },
+            )
         };
         self.fleet.handle(Seen::Directory(self.nodes.iter().map(entry).collect()), self.now);
         for node in &mut self.nodes {
@@ -265,11 +278,17 @@ impl World {
         for action in actions {
             match action {
                 Action::Order { node, order } => self.push(&node, &order)?,
-                Action::Event { op, reason, message, .. } => self.say(|| format!("{op}: {reason}: {message}")),
-                Action::Persist { .. } | Action::Evict { .. } | Action::DeletionCost { .. } | Action::Block { .. } => {}
+                Action::Event { op, reason, message, .. } => {
+                    self.say(|| format!("{op}: {reason}: {message}"))
+                }
+                Action::Persist { .. }
+                | Action::Evict { .. }
+                | Action::DeletionCost { .. }
+                | Action::Block { .. } => {}
             }
         }
-        let over: Vec<_> = self.operations.extract_if(.., |_, operation| operation.state.is_terminal()).collect();
+        let over: Vec<_> =
+            self.operations.extract_if(.., |_, operation| operation.state.is_terminal()).collect();
         self.finished.extend(over.into_iter().map(|(_, operation)| operation));
         Ok(())
     }
@@ -287,7 +306,8 @@ impl World {
     }
 
     fn let_nodes_live(&mut self) -> Result<(), String> {
-        let draining = self.nodes.iter().filter(|node| node.report.phase.as_str() != "serving").count().max(1);
+        let draining =
+            self.nodes.iter().filter(|node| node.report.phase.as_str() != "serving").count().max(1);
         let share = self.config.budget.max_rate / draining as f64;
         let mut paced = 0;
         let mut dead = Vec::new();
@@ -296,12 +316,18 @@ impl World {
             let sent = node.live(share, self.now);
             let (name, started_at, op) = (Arc::clone(&node.name), node.started_at, node.report.op.clone());
             // One that hears nothing new goes on with what it heard last.
-            let is_led = node.rate().is_finite() && self.now >= node.silent_until && self.now >= self.leaderless_until;
-            let is_due = node.signalled.is_some_and(|(_, at)| self.now >= at || node.report.phase.as_str() == "drained");
-            let has_deadline = node.signalled.is_some() || op.as_ref().is_some_and(|op| self.has_deadline(op));
+            let is_led =
+                node.rate().is_finite() && self.now >= node.silent_until && self.now >= self.leaderless_until;
+            let is_due = node
+                .signalled
+                .is_some_and(|(_, at)| self.now >= at || node.report.phase.as_str() == "drained");
+            let has_deadline =
+                node.signalled.is_some() || op.as_ref().is_some_and(|op| self.has_deadline(op));
             self.figures.moved += sent.clients.len() as u64;
             match sent.bursts {
-                true if !has_deadline => return Err(format!("{name} bursts for {op:?}, which has no deadline")),
+                true if !has_deadline => {
+                    return Err(format!("{name} bursts for {op:?}, which has no deadline"));
+                }
                 true => self.figures.burst += sent.clients.len() as u64,
                 false => paced += sent.clients.len(),
             }
@@ -342,10 +368,18 @@ impl World {
         if paced as f64 > most {
             let lines = self.nodes.iter().map(|node| {
                 let left = self.now.since(node.silent_until).as_secs();
-                format!("\n{} {} rate {} silent {left} {:?}", node.name, node.report.phase, node.rate(), node.signalled)
+                format!(
+                    "\n{} {} rate {} silent {left} {:?}",
+                    node.name,
+                    node.report.phase,
+                    node.rate(),
+                    node.signalled
+                )
             });
             let nodes: String = lines.collect();
-            return Err(format!("{paced} clients were sent away in a second, and the budget is {max}:{nodes}"));
+            return Err(format!(
+                "{paced} clients were sent away in a second, and the budget is {max}:{nodes}"
+            ));
         }
         Ok(())
     }
@@ -376,12 +410,19 @@ impl World {
         let slow = self.random.once_in(50);
         let takes = if slow { self.random.between(10, 60) } else { self.random.between(0, 4) };
         let back_at = self.now + SECOND * takes as u32;
-        self.away.push(Away { client, from, from_started_at, since: self.now, back_at, is_given_up: false, is_optional });
+        self.away.push(Away {
+            client,
+            from,
+            from_started_at,
+            since: self.now,
+            back_at,
+            is_given_up: false,
+            is_optional,
+        });
     }
 
     fn bring_clients_back(&mut self) {
-        let ready: Vec<_> =
-            (0..self.nodes.len()).filter(|&one| self.nodes[one].takes_clients()).collect();
+        let ready: Vec<_> = (0..self.nodes.len()).filter(|&one| self.nodes[one].takes_clients()).collect();
         let mut still = Vec::new();
         for mut away in std::mem::take(&mut self.away) {
             let is_back = away.back_at <= self.now;
