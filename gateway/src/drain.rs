@@ -156,6 +156,16 @@ impl Drain {
         self.lock().epoch()
     }
 
+    /// A worker is told to send so many clients away.
+    pub(crate) fn evictions_given(&self, count: u64) {
+        self.outstanding.fetch_add(count, Ordering::AcqRel);
+    }
+
+    /// Clients that workers were told to send away and have not yet.
+    pub(crate) fn outstanding(&self) -> u64 {
+        self.outstanding.load(Ordering::Acquire)
+    }
+
     /// A worker has sent so many of the clients away that it was told to, or found none.
     pub(crate) fn evictions_done(&self, count: u64) {
         self.outstanding.fetch_sub(count, Ordering::AcqRel);

@@ -1,8 +1,8 @@
 //! Sessions that were sent away: awaited on other nodes, seen there, or given up.
 //!
 //! Place in the data path: workers add a session when its connection ends by a drain; the drain's task looks into the
-//! directory of nodes, some sessions at a time, until each has a newer place. Without a store that nodes share there is
-//! nothing to await, and nothing is kept.
+//! store, some sessions at a time, until each has a newer fence: somebody has claimed it since. Without a store that
+//! nodes share there is nothing to await, and nothing is kept.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt};
 use tidegate_cluster::Fence;
-use tidegate_cluster::directory::Target;
 use tidegate_cluster::idempotency::{IdempotencyKey, Scope, Use};
 use tidegate_protocol::drain::OperationId;
 use tidegate_protocol::id::SessionId;
@@ -131,9 +130,9 @@ impl Displaced {
     }
 
     async fn look_for(&self, outside: &Outside, awaited: Awaited, patience: Duration, era: u64) {
-        let found = outside.places.locate(Target::Session(awaited.session), 1).await;
-        let is_elsewhere =
-            found.is_ok_and(|routes| routes.first().is_some_and(|route| route.fence > awaited.fence));
+        // The record, not the route: whoever has come back and is gone again has come back.
+        let found = outside.sessions.get(awaited.session).await;
+        let is_elsewhere = matches!(found, Ok(Some(view)) if view.fence > awaited.fence);
         if is_elsewhere {
             self.resumed.fetch_add(1, Ordering::Relaxed);
         } else if awaited.since.elapsed() >= patience || self.era.load(Ordering::Acquire) != era {

@@ -274,11 +274,8 @@ impl Machine {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let begun = self.begun?;
         let ordered = self.standing.as_ref().and_then(|standing| standing.deadline);
-        let own = match self.signalled {
-            // The time that load balancers need has begun when the drain has, and does not begin again.
-            Some(signalled) => Some(self.evicts_at(begun).max(signalled) + self.settings.window),
-            None => None,
-        };
+        // The time that load balancers need has begun when the drain has, and does not begin again.
+        let own = self.signalled.map(|at| self.evicts_at(begun).max(at) + self.settings.window);
         match (ordered, own) {
             (Some(ordered), Some(own)) => Some(ordered.min(own)),
             (Some(deadline), None) | (None, Some(deadline)) => Some(deadline),

@@ -123,7 +123,7 @@ pub(super) async fn slow_addresses(node: &Node) -> Vec<SlowAddress> {
     }
     let mut slow: Vec<_> =
         counts.into_iter().map(|(address, handshaking)| SlowAddress { address, handshaking }).collect();
-    slow.sort_by(|one, other| other.handshaking.cmp(&one.handshaking));
+    slow.sort_by_key(|one| std::cmp::Reverse(one.handshaking));
     slow.truncate(tidegate_protocol::drain::SLOW_ADDRESSES_MAX);
     slow
 }

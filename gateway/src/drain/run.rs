@@ -132,7 +132,7 @@ impl Task {
 
     fn sight(&self) -> Sight {
         let (node, drain) = (&self.node, &self.node.drain);
-        let outstanding = drain.outstanding.load(Ordering::Acquire);
+        let outstanding = drain.outstanding();
         let asked: u64 = node.stats.iter().map(|stats| stats.drain_asked.get()).sum();
         let counts = drain.counts(&node.stats).since(drain.baseline().counts);
         let draining = drain.draining_nodes.load(Ordering::Relaxed);
@@ -230,7 +230,7 @@ impl Task {
         let mut handed = 0;
         for (index, count) in shares(due, &mut left).into_iter().enumerate().filter(|(_, count)| *count > 0) {
             let eviction = Eviction { count, manner: course.manner, cause, spread: self.gap.min(SPREAD_MAX) };
-            self.node.drain.outstanding.fetch_add(count, Ordering::AcqRel);
+            self.node.drain.evictions_given(count);
             match self.node.posts()[index].try_send(Mail::Evict(eviction)) {
                 Ok(()) => handed += count,
                 // Its mailbox is full; they are still there at the next look.

@@ -246,3 +246,29 @@ fn awaits_answers(connection: &Connection) -> bool {
 fn fraction(part: u64, whole: u64) -> f64 {
     part as f64 / whole.max(1) as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_silent_go_first_then_the_oldest_and_last_who_waits_for_an_answer() {
+        let now = Instant::now();
+        let old = Candidate {
+            awaits_answers: false,
+            is_in_message: false,
+            is_lively: false,
+            accepted_at: now,
+            token: Token(1),
+        };
+        let young = Candidate { accepted_at: now + Duration::from_secs(1), token: Token(2), ..old };
+        let lively = Candidate { is_lively: true, token: Token(3), ..old };
+        let in_message = Candidate { is_in_message: true, token: Token(4), ..old };
+        let awaits = Candidate { awaits_answers: true, token: Token(5), ..old };
+
+        let mut all = [awaits, in_message, lively, young, old];
+        all.sort_unstable();
+
+        assert_eq!(all, [old, young, lively, in_message, awaits]);
+    }
+}

@@ -334,6 +334,47 @@ fn a_drain_sends_everyone_away_a_few_a_turn_and_ends_when_they_are_gone() {
     rig.turn_until(0, Worker::is_finished);
 }
 
+fn evict(rig: &Rig, count: u64) {
+    rig.node.drain.evictions_given(count);
+    let manner = crate::drain::machine::Manner::Ask { grace: Duration::from_secs(1) };
+    let eviction = super::evict::Eviction { count, manner, cause: CloseCause::Drain, spread: Duration::ZERO };
+    assert!(rig.node.posts()[0].try_send(Mail::Evict(eviction)).is_ok());
+}
+
+#[test]
+fn as_many_as_a_drain_says_are_sent_away_the_oldest_first_and_a_few_a_turn() {
+    let mut rig = Rig::new(1, &[]);
+    let clients: Vec<_> = (0..2 * FAREWELLS_A_TURN + 2).map(|_| rig.connect(0, "/echo")).collect();
+    let count = FAREWELLS_A_TURN as u64 + 1;
+    evict(&rig, count);
+
+    let mut told = 0;
+    rig.turn_until(0, |worker| {
+        let now = worker.stats.drain_closed.get();
+        assert!(now - told <= FAREWELLS_A_TURN as u64, "a turn stays short");
+        told = now;
+        now == count && !worker.is_evicting()
+    });
+
+    for (number, mut client) in clients.into_iter().enumerate() {
+        client.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        let is_closed = client.read_exact(&mut [0; 4]).is_ok();
+        assert_eq!(is_closed, number < count as usize, "client {number}");
+    }
+    assert_eq!(rig.node.drain.outstanding(), 0);
+}
+
+#[test]
+fn more_than_there_are_cannot_be_sent_away_and_nobody_waits_for_them() {
+    let mut rig = Rig::new(1, &[]);
+    let _client = rig.connect(0, "/echo");
+    evict(&rig, 5);
+
+    rig.turn_until(0, |worker| worker.stats.drain_moved.get() == 1 && !worker.is_evicting());
+
+    assert_eq!(rig.node.drain.outstanding(), 0);
+}
+
 #[test]
 fn the_more_of_the_pool_is_in_use_the_less_one_outbox_may_hold() {
     let rig =
