@@ -277,7 +277,9 @@ impl Cli {
     pub(super) fn token(&self) -> Result<Option<String>, Failure> {
         let file =
             self.token_file.clone().or_else(|| std::env::var_os("TIDEGATE_TOKEN_FILE").map(PathBuf::from));
-        let Some(path) = file else { return Ok(std::env::var("TIDEGATE_TOKEN").ok()) };
+        let Some(path) = file else {
+            return Ok(std::env::var("TIDEGATE_TOKEN").ok().filter(|token| !token.is_empty()));
+        };
         let text = std::fs::read_to_string(&path)
             .map_err(|error| Failure::Local(format!("{} cannot be read: {error}", path.display())))?;
         Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))

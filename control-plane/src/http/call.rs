@@ -11,7 +11,7 @@ const SUBJECT_CHARS_MAX: usize = 256;
 
 /// Something that can be asked for on the API port.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Call {
+pub(super) enum Call {
     /// `PUT /v1/operations/{id}`
     PutOperation,
     /// `POST /v1/operations`

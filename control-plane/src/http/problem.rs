@@ -29,7 +29,7 @@ const RETRY_AFTER_DEFAULT_S: u64 = 1;
     "detail": "node gw-2 belongs to the operation rollout-7: wait for it, or abort it",
     "details": { "operation": "rollout-7", "node": "gw-2" },
 }))]
-pub struct Problem {
+pub(super) struct Problem {
     /// The status in words.
     #[schema(value_type = String)]
     title: &'static str,
@@ -56,7 +56,7 @@ pub struct Problem {
 
 /// A part of a request that is wrong.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, ToSchema)]
-pub struct Fault {
+pub(super) struct Fault {
     /// Where: a JSON pointer into the body (RFC 6901; empty: the whole of it), `?name` for a query parameter, `{name}`
     /// for a part of the path, `Name:` for a header.
     #[schema(example = "/maxRate")]
