@@ -115,7 +115,7 @@ impl PodLink {
                     costs.insert(Arc::clone(node), *cost);
                 }
                 Action::Event { op, is_warning, reason, message } => {
-                    self.tell(&nodes_of(op), *is_warning, reason, &format!("{message} (operation {op})"));
+                    self.tell(&nodes_of(op), *is_warning, reason, &format!("{op}: {message}"));
                 }
                 Action::Order { .. } | Action::Persist { .. } | Action::Block { .. } => {}
             }
