@@ -40,7 +40,7 @@ test-js: ## the TypeScript client: by itself, and against the gateway in Node.js
 	@scripts/test js js-gateway
 
 .PHONY: test-browser
-test-browser: ## the demo page in a real browser
+test-browser: ## the demo page and the dashboard in a real browser
 	@scripts/setup build browser
 	@scripts/test browser
 
