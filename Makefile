@@ -19,9 +19,9 @@ run: ## one gateway on config/dev.toml in the foreground; open the address it pr
 	@exec scripts/run-dev "$(TARGET)/release/tidegate-gateway"
 
 .PHONY: cluster-demo
-cluster-demo: ## three gateways, Redis, NATS and a balancer, with a list of things to try; Ctrl-C stops them
+cluster-demo: ## three gateways, a control plane, Redis, NATS and a balancer, with a list of things to try; Ctrl-C stops them
 	@scripts/setup build servers
-	@cargo build --quiet --release -p tidegate-gateway -p tidegate-loadtest
+	@cargo build --quiet --release -p tidegate-gateway -p tidegate-control-plane -p tidegate-loadtest
 	@exec scripts/cluster-demo "$(TARGET)/release"
 
 .PHONY: test

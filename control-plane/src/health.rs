@@ -68,13 +68,7 @@ pub(crate) fn document(sight: &Sight<'_>) -> ClusterHealth {
     let ready = || sight.fleet.nodes().filter(|node| node.is_ready());
     let mut operations: Vec<_> = sight.operations.values().collect();
     operations.sort_by_key(|operation| (operation.created_at, operation.id.clone()));
-    let budget = BudgetHealth {
-        max_rate: sight.plan.budget.max_rate,
-        max_displaced: sight.plan.budget.max_displaced,
-        // A follower plans nothing; who is away it sees as well as the leader.
-        displaced: displaced(sight.fleet),
-        ..sight.budget
-    };
+    let budget = if sight.leader.is_self { sight.budget } else { budget_as_seen(sight) };
     let mut health = ClusterHealth {
         version: HEALTH_VERSION,
         at: sight.now,
@@ -173,6 +167,25 @@ fn owners(operations: &Operations) -> BTreeMap<Arc<str>, &Operation> {
     let steps =
         operations.values().flat_map(|operation| operation.steps.iter().map(move |step| (step, operation)));
     steps.filter(|(step, _)| step.is_active()).map(|(step, owner)| (Arc::clone(&step.node), owner)).collect()
+}
+
+/// The budget as one sees it who does not share it out: what nodes were told, and what they do.
+fn budget_as_seen(sight: &Sight<'_>) -> BudgetHealth {
+    let config = &sight.plan.budget;
+    let sending = || sight.fleet.nodes().filter(|node| node.is_sending_away());
+    let a_second = |(sent, time): (u64, Duration)| {
+        let sent = u32::try_from(sent).map_or(f64::MAX, f64::from);
+        if time.is_zero() { 0.0 } else { sent / time.as_secs_f64() }
+    };
+    BudgetHealth {
+        max_rate: config.max_rate,
+        rate: config.max_rate,
+        allowed: sending().filter_map(|node| node.report.as_ref()).map(|report| report.rate).sum(),
+        used: sending().filter_map(|node| node.sent_away).map(a_second).sum(),
+        max_displaced: config.max_displaced,
+        displaced: displaced(sight.fleet),
+        slowed: false,
+    }
 }
 
 fn displaced(fleet: &Fleet) -> u64 {

@@ -295,6 +295,6 @@ fn wait_exit(child: &mut Child) -> ExitStatus {
     until("the gateway to end", || child.try_wait().expect("it is our child"))
 }
 
-fn is_setting(variable: &OsStr) -> bool {
+pub(crate) fn is_setting(variable: &OsStr) -> bool {
     variable.to_string_lossy().starts_with("TIDEGATE_")
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 mod client;
 mod cluster;
+mod control_plane;
 mod gateway;
 mod http;
 mod http_server;
@@ -22,6 +23,7 @@ mod wait;
 
 pub use client::{Client, Ending, Frame, Received, Request};
 pub use cluster::Cluster;
+pub use control_plane::{ControlPlane, ControlPlaneBuilder};
 pub use gateway::{Builder, Gateway};
 pub use http::HttpResponse;
 pub use http_server::HttpServer;
