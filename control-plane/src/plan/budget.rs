@@ -138,9 +138,6 @@ impl Budget {
         let mut sum = 0;
         for node in fleet.nodes() {
             let Some(report) = &node.report else { continue };
-            if report.moved == 0 && !self.sent.contains_key(&node.name) {
-                continue;
-            }
             let sent = self.sent.entry(Arc::clone(&node.name)).or_default();
             // It counts from zero again: another drain, or another process. Who is away stays away.
             let is_other =

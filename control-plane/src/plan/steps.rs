@@ -229,7 +229,7 @@ pub(super) fn wants(operation: &mut Operation, sight: Sight<'_>, wants: &mut Vec
                 None => Goal::Empty,
             },
             StepPhase::Drained | StepPhase::Replacing => Goal::Empty,
-            StepPhase::Done if is_held(operation, step) && !is_taken(step, sight) => Goal::Empty,
+            StepPhase::Done if is_held(operation, step, node) && !is_taken(step, sight) => Goal::Empty,
             StepPhase::Reopening => Goal::Serve,
             StepPhase::Waiting | StepPhase::Done | StepPhase::Reopened | StepPhase::Lost => continue,
         };
@@ -256,10 +256,13 @@ pub(super) fn wants(operation: &mut Operation, sight: Sight<'_>, wants: &mut Vec
     }
 }
 
-/// Whether a node whose part is over is to stay empty.
-fn is_held(operation: &Operation, step: &Step) -> bool {
+/// Whether a node whose part is over is to stay empty: nobody has opened it since.
+fn is_held(operation: &Operation, step: &Step, node: &NodeView) -> bool {
     let stays = operation.spec.drain().is_some_and(|drain| drain.then != Then::Uncordon);
-    stays && step.drained_at.is_some()
+    let is_empty = |report: &DrainReport| {
+        report.phase == DrainPhase::Drained && report.op.as_ref() == Some(&operation.id)
+    };
+    stays && step.drained_at.is_some() && node.report.as_ref().is_some_and(is_empty)
 }
 
 /// Whether another operation has the node of a step now.
