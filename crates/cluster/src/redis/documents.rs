@@ -66,7 +66,7 @@ impl Documents for RedisDocuments {
         let args = Args::new().text(&*name);
         self.client.call(&READ, vec![self.client.key("{o}")], args, |value| match value {
             Value::Null => Some(None),
-            stored => document(name, bytes(stored)?).map(Some),
+            stored => document(name, &bytes(stored)?).map(Some),
         })
     }
 
@@ -116,14 +116,14 @@ fn changes(value: Value, cursor: Cursor) -> Option<Changes> {
     let mut documents = Vec::with_capacity(fields.len() / 2);
     while fields.len() > 0 {
         let name: Arc<str> = (&*fields.text()?).into();
-        documents.push(document(name, fields.bytes()?)?);
+        documents.push(document(name, &fields.bytes()?)?);
     }
     let read_before = if generation == cursor.generation { cursor.revision } else { 0 };
     let revision = documents.last().map_or(read_before, |newest| newest.revision);
     Some(Changes { documents, cursor: Cursor { generation, revision } })
 }
 
-fn document(name: Arc<str>, stored: Bytes) -> Option<Document> {
+fn document(name: Arc<str>, stored: &Bytes) -> Option<Document> {
     let revision = u64::from_be_bytes(*stored.first_chunk()?);
     Some(Document { name, revision, body: stored.slice(8..) })
 }
