@@ -7,7 +7,7 @@ import json
 
 SELECTOR = 'namespace=~"$namespace", pod=~"$pod"'
 
-# (title, unit, [(legend, query)]); `@` in a query stands for the selector.
+# (title, unit, [(legend, query)]); In a query `@` stands for the selector of gateways, `#` for that of all pods.
 DASHBOARDS = {
     "overview": (
         "Tidegate: overview",
@@ -38,6 +38,15 @@ DASHBOARDS = {
             ("Sent away more than once", "short", [("{{pod}}", "increase(tidegate_drain_repeat_displacements_total{@}[$__range])")]),
             ("Handshakes", "ops", [("{{pod}}", "sum by (pod) (rate(tidegate_handshakes_total{@}[$__rate_interval]))")]),
             ("Connections", "short", [("{{pod}}", "sum by (pod) (tidegate_connections_active{@})")]),
+            ("Operations under way", "short", [("{{kind}} {{state}}", 'max by (kind, state) (tidegate_operations{#, state=~"Pending|Planning|Running"})')]),
+            ("Operations that wait", "short", [("{{kind}} {{condition}}", "max by (kind, condition) (tidegate_operations_held{#}) > 0")]),
+            ("Budget: clients a second", "ops", [("{{kind}}", "max by (kind) (tidegate_drain_budget_tokens{#})")]),
+            ("Sessions sent away and not yet back", "short", [
+                ("away", "max(tidegate_displaced_sessions{#, pod!~\"$pod\"})"),
+                ("most that may be", "max(tidegate_displaced_sessions_max{#})"),
+            ]),
+            ("Leader", "short", [("{{leader}}", "tidegate_leader_info{#} == 1")]),
+            ("Gateways that the control plane reaches", "short", [("{{state}}", "max by (state) (tidegate_agents{#})")]),
         ],
     ),
     "backends": (
@@ -134,7 +143,7 @@ def panel(number, title, unit, queries):
         "fieldConfig": {"defaults": {"unit": unit, "min": 0, "custom": {"fillOpacity": 10, "showPoints": "never"}}, "overrides": []},
         "options": {"legend": {"displayMode": "table", "placement": "bottom", "calcs": ["lastNotNull", "max"]}, "tooltip": {"mode": "multi"}},
         "targets": [
-            {"refId": chr(65 + index), "datasource": DATASOURCE, "legendFormat": legend, "expr": query.replace("@", SELECTOR)}
+            {"refId": chr(65 + index), "datasource": DATASOURCE, "legendFormat": legend, "expr": query.replace("@", SELECTOR).replace("#", 'namespace=~"$namespace"')}
             for index, (legend, query) in enumerate(queries)
         ],
     }
