@@ -57,7 +57,7 @@ function tell(began, second) {
   });
   const remaining = 21_000 - moved;
   const leaving = nodeOf("gw-2", {
-    phase: "evicting", ready: false, reasons: ["draining"], connections: remaining, remaining, moved, op: "deploy-42", rate: 180, capacity: 25_000,
+    phase: "evicting", ready: false, reasons: ["draining (evicting): new clients shall go elsewhere"], connections: remaining, remaining, moved, op: "deploy-42", rate: 180, capacity: 25_000,
     load: { handshaking: 0, handshakes_per_second: 0, handshake_p99_ms: 0, parser_states: { idle: remaining }, messages_in_per_second: remaining / 16,
       messages_out_per_second: remaining / 2.2, outbox_bytes: 30 * remaining, buffer_pool_in_use_bytes: 800 * remaining },
   }, { zone: "b", operation: "deploy-42", startedAt: at - 9 * 86_400_000 });

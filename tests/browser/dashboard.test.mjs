@@ -54,7 +54,7 @@ test("it shows the cluster as it is, and as it becomes", TEST, async (t) => {
     "12,000 of 30,000 · 40 %", "3 of 3", "up", "cp-1 epoch 7 · this replica",
   ]);
 
-  const [slow, silent] = [nodeOf("gw-2", { store: "slow", modes: ["store_slow"] }), nodeOf("gw-10", {}, { reachable: false, reportAgeMs: 12_000 })];
+  const [slow, silent] = [nodeOf("gw-2", { store: "slow", modes: ["store_slow"], ready: false, reasons: ["draining (paused): new clients shall go elsewhere", "overloaded"] }), nodeOf("gw-10", {}, { reachable: false, reportAgeMs: 12_000 })];
   fake.tell(healthOf([nodeOf("gw-1"), slow, silent], {
     servesWell: false, store: "slow", leader: { name: null, epoch: 7, isSelf: false },
     complaints: [{ code: "slow", message: "the store is slow", severe: false }, { code: "silent", message: "gw-10 does not answer", severe: true }],
@@ -69,7 +69,7 @@ test("it shows the cluster as it is, and as it becomes", TEST, async (t) => {
   assert.deepEqual(await page.locator("#nodes .who").allTextContents(), ["gw-1", "gw-2", "gw-10"]);
   assert.equal(await page.textContent("#nodes-words"), "3 nodes · 2 serving · 1 unreachable");
   assert.match(await node(page, "gw-1"), /0\.1\.0 · up 2\.0 h.*serving.*4,000 of 10,000.*2 open 12\/s · p99 3 ms idle 3,990 · reading payload 8 · reading mask 2.*310\/s \/ 2,900\/s.*3\.0 MiB 5\.0 MiB free.*39 KiB/);
-  assert.match(await node(page, "gw-2"), /store slow/);
+  assert.match(await node(page, "gw-2"), /serving overloaded store slow/);
   assert.match(await node(page, "gw-10"), /unreachable silent for 12 s/);
 });
 

@@ -73,7 +73,8 @@ function fillRow(row, node, now) {
 
 function whyNotReady(report, operation) {
   const away = report?.phase === "serving" ? "" : `${count(report?.remaining ?? 0, "client")} left`;
-  const reasons = report?.ready === false ? report.reasons.join(", ") : "";
+  // That it drains is said by its phase.
+  const reasons = report?.ready === false ? report.reasons.filter((reason) => !reason.startsWith("draining")).join(", ") : "";
   return [operation, away, report?.shutting_down && "shutting down", reasons].filter(Boolean).join(" · ");
 }
 

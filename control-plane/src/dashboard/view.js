@@ -92,6 +92,8 @@ export function whole(number) {
 /** A rate: with a decimal where that says something. */
 export function rate(number) {
   if (!Number.isFinite(number)) return "–";
+  // A sum of nothing may be -0.
+  number += 0;
   return `${number < 10 && !Number.isInteger(number) ? number.toFixed(1) : whole(Math.round(number))}/s`;
 }
 
