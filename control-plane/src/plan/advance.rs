@@ -66,8 +66,7 @@ impl Planner {
         wants: &mut Vec<Want>,
         actions: &mut Vec<Action>,
     ) {
-        let stranded = steps::observe(operation, sight);
-        self.budget.charge(stranded, sight.now);
+        steps::observe(operation, sight);
         operation.count();
         if !operation.source.is_foreign() {
             self.guard(operation, sight, actions);

@@ -51,6 +51,14 @@ struct Sent {
     op: Option<OperationId>,
     counts: Vec<(Millis, u64)>,
     displaced: u64,
+    /// Clients that it has.
+    connections: u64,
+}
+
+impl Sent {
+    fn last(&self) -> Option<u64> {
+        self.counts.last().map(|(_, count)| *count)
+    }
 }
 
 impl Default for BudgetConfig {
@@ -83,22 +91,14 @@ impl Budget {
     pub(super) fn observe(&mut self, fleet: &Fleet, peers: &Peers, now: Millis) {
         let passed = now.since(self.observed_at).as_secs_f64();
         self.observed_at = now;
-        let sent = self.observe_nodes(fleet, now);
+        let sent = self.observe_nodes(fleet, passed, now);
         self.stranded.retain(|(until, _)| *until > now);
         let stranded: u64 = self.stranded.iter().map(|(_, count)| count).sum();
         self.displaced = stranded + self.sent.values().map(|sent| sent.displaced).sum::<u64>();
-        self.used = if passed > 0.0 { real(sent) / passed } else { self.used };
+        self.used = if passed > 0.0 { sent / passed } else { self.used };
         let debt_max = self.config.max_rate * DEBT_SECONDS_MAX;
-        self.balance = (self.balance + self.rate * passed - real(sent)).clamp(-debt_max, 0.0);
+        self.balance = (self.balance + self.rate * passed - sent).clamp(-debt_max, 0.0);
         self.adapt(peers, passed, now);
-    }
-
-    /// Counts clients whose node died with them.
-    pub(super) fn charge(&mut self, clients: u64, now: Millis) {
-        if clients > 0 {
-            self.stranded.push((now + self.config.resume_timeout, clients));
-            self.displaced += clients;
-        }
     }
 
     /// Clients that may be sent away a second until the next tick.
@@ -132,34 +132,47 @@ impl Budget {
         }
     }
 
-    /// What all nodes sent away since the last look.
-    fn observe_nodes(&mut self, fleet: &Fleet, now: Millis) -> u64 {
+    /// What all nodes sent away since the last look, by what they say.
+    fn observe_nodes(&mut self, fleet: &Fleet, passed: f64, now: Millis) -> f64 {
         let horizon = now - self.config.resume_timeout;
-        let mut sum = 0;
+        let mut sum = 0.0;
         for node in fleet.nodes() {
             let Some(report) = &node.report else { continue };
             let sent = self.sent.entry(Arc::clone(&node.name)).or_default();
-            // It counts from zero again: another drain, or another process. Who is away stays away.
-            let is_other =
-                sent.op != report.op || sent.counts.last().is_some_and(|(_, last)| report.moved < *last);
-            if is_other && !sent.counts.is_empty() {
-                self.stranded.push((now + self.config.resume_timeout, sent.displaced));
-                *sent = Sent { op: report.op.clone(), counts: vec![(now, 0)], displaced: 0 };
+            if node.unreachable_since.is_none() {
+                // It counts from zero again: another drain. Who is away stays away.
+                let is_other = sent.op != report.op || report.moved < sent.last().unwrap_or(0);
+                if is_other && sent.last().is_some() {
+                    self.stranded.push((now + self.config.resume_timeout, sent.displaced));
+                    *sent = Sent { counts: vec![(now, 0)], ..Sent::default() };
+                }
+                // Of a node that this leader sees for the first time, what it did before is not this tick's; of one that
+                // was silent, it was kept free in the ticks before.
+                if let Some((at, last)) = sent.counts.last() {
+                    let part = (passed / now.since(*at).as_secs_f64()).min(1.0);
+                    sum += real(report.moved - last) * if part.is_finite() { part } else { 1.0 };
+                }
+                sent.op.clone_from(&report.op);
+                sent.counts.push((now, report.moved));
+                sent.connections = report.connections;
             }
-            // Of a node that this leader sees for the first time, what it did before is not this tick's.
-            match sent.counts.last() {
-                Some((_, last)) => sum += report.moved.saturating_sub(*last),
-                None => sent.op.clone_from(&report.op),
-            }
-            sent.counts.push((now, report.moved));
             // The last one before the horizon says how much was sent away since.
             let old = sent.counts.iter().filter(|(at, _)| *at <= horizon).count();
             sent.counts.drain(..old.saturating_sub(1));
-            let since = if old > 0 { report.moved - sent.counts[0].1 } else { report.moved };
-            sent.displaced = report.displaced.min(since);
+            let before = if old > 0 { sent.counts.first().map_or(0, |(_, count)| *count) } else { 0 };
+            sent.displaced = report.displaced.min(sent.last().unwrap_or(0) - before);
         }
-        self.sent.retain(|name, _| fleet.node(name).is_some());
+        self.observe_deaths(fleet, now);
         sum
+    }
+
+    /// The clients of a node that is gone are away, like those that it had sent away.
+    fn observe_deaths(&mut self, fleet: &Fleet, now: Millis) {
+        let until = now + self.config.resume_timeout;
+        let is_gone = |name: &Arc<str>| fleet.node(name).is_none_or(|node| node.report.is_none());
+        for (_, sent) in self.sent.extract_if(.., |name, _| is_gone(name)) {
+            self.stranded.push((until, sent.displaced + sent.connections));
+        }
     }
 
     fn adapt(&mut self, peers: &Peers, passed: f64, now: Millis) {

@@ -4,6 +4,7 @@
 //! left to do, so that nodes which began together are done together. Never more than there is.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::budget::real;
 use super::want::{Allotted, Goal, Want};
@@ -87,13 +88,16 @@ impl Planner {
     /// What a node that does not answer may be doing: what it was allowed last, and once its order has ended, what it does
     /// without a coordinator.
     fn silent_rate(&self, fleet: &Fleet, want: &Want, alone: f64, now: Millis) -> Option<f64> {
-        let since = fleet.node(&want.node)?.unreachable_since?;
+        let node = fleet.node(&want.node)?;
+        node.unreachable_since?;
+        // It heard its last order at about the time of its last answer.
+        let silence = now.since(node.reported_at.unwrap_or(node.first_seen_at)) + HEARD_BEFORE;
         let last = self.allowed.get(&want.node).copied();
         // Whatever is wanted of it now, it has not heard of it.
         let is_idle = want.remaining == 0 || want.goal == Goal::Cordon && last.is_none();
         match last {
             _ if is_idle => Some(0.0),
-            Some(last) if now.since(since) < want.ttl() => Some(last),
+            Some(last) if silence < want.ttl() => Some(last),
             Some(last) => Some(last.max(alone)),
             None => Some(alone),
         }
@@ -137,3 +141,5 @@ const RATE_NOT_WORTH_IT: f64 = 0.05;
 /// As in the gateway: a number that hardly fits today fits tomorrow.
 const SHORT_BY: f64 = 1.1;
 const GUARD_SLOWS_TO: f64 = 0.1;
+/// An order may have been heard so long before the answer that was the last one.
+const HEARD_BEFORE: Duration = Duration::from_secs(2);

@@ -10,15 +10,14 @@ use super::{Action, conditions};
 use crate::index::{Fleet, NodeView};
 use crate::model::{ConditionKind, Desired, Mode, OnDeadline, Operation, Spec, Step, StepPhase, Then};
 
-/// Reads each step from its node's report; answers how many clients were lost with nodes that died.
-pub(super) fn observe(operation: &mut Operation, sight: Sight<'_>) -> u64 {
+/// Reads each step from its node's report.
+pub(super) fn observe(operation: &mut Operation, sight: Sight<'_>) {
     let id = operation.id.clone();
     let is_foreign = operation.source.is_foreign();
     let is_aborting = operation.desired == Desired::Abort;
-    let mut stranded = 0;
     for step in operation.steps.iter_mut().filter(|step| !step.is_over()) {
         let Some(node) = same_process(sight.fleet, step) else {
-            stranded += handle_gone(step, is_foreign, is_aborting);
+            handle_gone(step, is_foreign, is_aborting);
             continue;
         };
         // What it said before it fell silent was before it heard what is wanted of it now.
@@ -57,7 +56,6 @@ pub(super) fn observe(operation: &mut Operation, sight: Sight<'_>) -> u64 {
     for step in operation.steps.iter_mut().filter(|step| step.is_over()) {
         step.finished_at.get_or_insert(sight.now);
     }
-    stranded
 }
 
 /// The node of a step, as long as it is the process that was meant.
@@ -66,32 +64,23 @@ fn same_process<'f>(fleet: &'f Fleet, step: &Step) -> Option<&'f NodeView> {
     fleet.node(&step.node).filter(is_same)
 }
 
-/// The process of a step has ended: as it should, or with its clients. Answers how many of these there were.
-fn handle_gone(step: &mut Step, is_foreign: bool, is_aborting: bool) -> u64 {
-    let left = step.remaining;
+/// The process of a step has ended: as it should, or with its clients.
+fn handle_gone(step: &mut Step, is_foreign: bool, is_aborting: bool) {
+    let is_empty = step.remaining == 0;
     step.phase = match step.phase {
         StepPhase::Drained | StepPhase::Replacing if is_foreign || is_aborting => StepPhase::Done,
-        StepPhase::Drained | StepPhase::Replacing => return replaced_later(step),
+        // `replace` looks whether another one is there.
+        StepPhase::Drained | StepPhase::Replacing => StepPhase::Replacing,
         // Someone else was faster.
         StepPhase::Waiting => StepPhase::Done,
-        StepPhase::Cordoned | StepPhase::Draining | StepPhase::Reopening if left == 0 => StepPhase::Done,
+        StepPhase::Cordoned | StepPhase::Draining | StepPhase::Reopening if is_empty => StepPhase::Done,
         StepPhase::Cordoned | StepPhase::Draining | StepPhase::Reopening => {
-            step.forced += left;
-            step.remaining = 0;
-            step.phase = StepPhase::Lost;
-            return left;
+            step.forced += step.remaining;
+            StepPhase::Lost
         }
         over @ (StepPhase::Done | StepPhase::Reopened | StepPhase::Lost) => over,
     };
     step.remaining = 0;
-    0
-}
-
-/// It is empty and gone: `replace` looks whether another one is there.
-fn replaced_later(step: &mut Step) -> u64 {
-    step.phase = StepPhase::Replacing;
-    step.remaining = 0;
-    0
 }
 
 fn copy(step: &mut Step, report: &DrainReport) {
