@@ -95,7 +95,8 @@ pub struct DrainOrder {
     /// Most clients sent away a second; without it, the gateway's own pace alone holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<f64>,
-    /// When everyone must be gone, from receipt; without it the gateway takes its own `drain.window`.
+    /// When everyone must be gone, from receipt; without it there is no deadline while orders come, and the gateway takes its
+    /// own `drain.window` once they end.
     #[serde(default, with = "seconds::optional", skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Duration>,
     /// How long the order holds without being repeated.

@@ -270,7 +270,7 @@ impl Machine {
         self.standing.as_ref().filter(|standing| !standing.has_lapsed).map(|standing| standing.expires_at)
     }
 
-    /// When everyone is to be gone, during a drain.
+    /// When everyone is to be gone, during a drain. A coordinator that names none, none: it leads, and may take its time.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let begun = self.begun?;
         let ordered = self.standing.as_ref().and_then(|standing| standing.deadline);
@@ -279,7 +279,10 @@ impl Machine {
         match (ordered, own) {
             (Some(ordered), Some(own)) => Some(ordered.min(own)),
             (Some(deadline), None) | (None, Some(deadline)) => Some(deadline),
-            (None, None) => Some(self.evicts_at(begun) + self.settings.window),
+            (None, None) => {
+                let left_alone = self.standing.as_ref().filter(|standing| standing.has_lapsed)?;
+                Some(left_alone.expires_at.max(self.evicts_at(begun)) + self.settings.window)
+            }
         }
     }
 
@@ -292,6 +295,10 @@ impl Machine {
     /// How long sessions that were sent away are awaited elsewhere.
     pub(crate) fn settle(&self) -> Duration {
         self.ordered(|standing| standing.order.settle).unwrap_or(self.settings.settle)
+    }
+
+    fn lb_propagation(&self) -> Duration {
+        self.ordered(|standing| standing.order.lb_propagation).unwrap_or(self.settings.lb_propagation)
     }
 
     fn leave_grace(&self) -> Duration {
@@ -311,11 +318,9 @@ impl Machine {
 
     /// When load balancers and peers have learned of a drain.
     fn evicts_at(&self, begun: Begun) -> Instant {
-        let ordered = self.ordered(|standing| standing.order.lb_propagation);
-        let balancers_learn = ordered.unwrap_or(self.settings.lb_propagation);
         // Whoever is given a rate shares nothing with others.
         let peers_learn = if self.has_ordered_rate() { Duration::ZERO } else { self.settings.peers_learn };
-        begun.at + balancers_learn.max(peers_learn)
+        begun.at + self.lb_propagation().max(peers_learn)
     }
 
     fn goal(&self) -> Goal {
@@ -335,7 +340,12 @@ impl Machine {
 
     /// The phase that follows at once, or the same.
     fn next_phase(&self, now: Instant, sight: Sight) -> Phase {
-        let has_learned = self.begun.is_some_and(|begun| now >= self.evicts_at(begun));
+        let has_learned = self.begun.is_some_and(|begun| {
+            // Where there is nobody to send away there is no budget to share.
+            let learned_at =
+                if sight.open == 0 { begun.at + self.lb_propagation() } else { self.evicts_at(begun) };
+            now >= learned_at
+        });
         match self.goal() {
             Goal::Serve => Phase::Serving,
             Goal::Cordon => Phase::Announcing,

@@ -104,7 +104,7 @@ impl Worker {
         while let Some((due, at_first)) = self.departures.due
             && farewells < FAREWELLS_A_TURN
         {
-            let next = if due.count > 0 { self.next_to_go(due.manner) } else { None };
+            let next = if due.count > 0 { self.next_to_go(&due) } else { None };
             let Some(slot) = next else {
                 self.node.drain.evictions_done(due.count);
                 self.departures.due = None;
@@ -120,8 +120,11 @@ impl Worker {
     }
 
     fn send_one_away(&mut self, slot: usize, due: &Eviction, after: Duration) {
-        self.stats.drain_moved.add(1);
-        let is_native = matches!(self.connections[slot].phase, Phase::Open(Endpoint::Native(_)));
+        // Whoever is closed in a hurry may have been told before.
+        if !self.connections[slot].is_asked_to_leave {
+            self.stats.drain_moved.add(1);
+        }
+        let is_native = self.is_native(slot);
         match due.manner {
             Manner::Ask { grace } if is_native && !grace.is_zero() => {
                 let (after_ms, within_ms) = (whole_ms(after), whole_ms(grace));
@@ -166,8 +169,10 @@ impl Worker {
     }
 
     /// Who goes next; with force, those who were told too.
-    fn next_to_go(&mut self, manner: Manner) -> Option<usize> {
-        let is_forced = manner == Manner::Force;
+    fn next_to_go(&mut self, due: &Eviction) -> Option<usize> {
+        let is_forced = due.manner == Manner::Force;
+        // Nobody has to go for the sake of balance who cannot go on where it was.
+        let only_resumable = due.cause == CloseCause::Rebalance;
         loop {
             while let Some(candidate) = self.departures.queue.pop() {
                 let Some(slot) = self.slot_of(candidate.token).filter(|&slot| self.is_open(slot)) else {
@@ -177,8 +182,8 @@ impl Worker {
                     continue;
                 }
                 // A client that can be told decides itself when it is done; any other would lose its message.
-                let is_native = matches!(self.connections[slot].phase, Phase::Open(Endpoint::Native(_)));
-                if !is_forced && !is_native && self.is_in_the_middle(slot) {
+                let is_native = self.is_native(slot);
+                if only_resumable && !is_native || !is_forced && !is_native && self.is_in_the_middle(slot) {
                     continue;
                 }
                 return Some(slot);
@@ -211,6 +216,10 @@ impl Worker {
 
     fn is_open(&self, slot: usize) -> bool {
         matches!(self.connections[slot].phase, Phase::Open(_))
+    }
+
+    fn is_native(&self, slot: usize) -> bool {
+        matches!(self.connections[slot].phase, Phase::Open(Endpoint::Native(_)))
     }
 
     fn is_in_the_middle(&self, slot: usize) -> bool {

@@ -9,9 +9,11 @@ use tidegate_protocol::id::SessionId;
 use tidegate_wire::frame::{self, OpCode};
 
 use super::driver::Driver;
+use super::evict::Eviction;
 use super::mail::{Close, Order};
 use super::*;
 use crate::broker::roster::Seat;
+use crate::drain::machine::Manner;
 use crate::net::listener::{SocketBuffers, bind};
 use crate::node::testing;
 
@@ -334,10 +336,11 @@ fn a_drain_sends_everyone_away_a_few_a_turn_and_ends_when_they_are_gone() {
     rig.turn_until(0, Worker::is_finished);
 }
 
+/// Tells the first worker to send so many away.
 fn evict(rig: &Rig, count: u64) {
     rig.node.drain.evictions_given(count);
-    let manner = crate::drain::machine::Manner::Ask { grace: Duration::from_secs(1) };
-    let eviction = super::evict::Eviction { count, manner, cause: CloseCause::Drain, spread: Duration::ZERO };
+    let manner = Manner::Ask { grace: Duration::from_secs(1) };
+    let eviction = Eviction { count, manner, cause: CloseCause::Drain, spread: Duration::ZERO };
     assert!(rig.node.posts()[0].try_send(Mail::Evict(eviction)).is_ok());
 }
 

@@ -326,6 +326,17 @@ fn after_a_signal_no_order_moves_the_deadline_back() {
 }
 
 #[test]
+fn a_coordinator_that_names_no_deadline_may_take_its_time_until_it_is_lost() {
+    let mut rig = Rig::with(|settings| settings.lb_propagation = Duration::ZERO);
+    rig.order_with(DrainPhase::Evicting, |order| (order.rate, order.ttl) = (Some(0.0), 500 * S));
+    assert_eq!((rig.see(9, 0), rig.machine.deadline()), (Phase::Evicting, None));
+    assert_eq!(rig.pass(499).see(9, 0), Phase::Evicting);
+    rig.pass(1).see(9, 0);
+    assert_eq!(rig.machine.deadline(), Some(rig.now + 100 * S), "then the node's own window begins");
+    assert_eq!(rig.pass(100).see(9, 0), Phase::Bursting);
+}
+
+#[test]
 fn a_rebalance_moves_as_many_as_it_was_told_and_holds_then() {
     let mut rig = Rig::new();
     rig.order_with(DrainPhase::Rebalancing, |order| {
@@ -355,6 +366,11 @@ fn peers_that_share_the_budget_are_waited_for_where_load_balancers_are_not() {
     rig.signal();
     assert_eq!(rig.see(9, 0), Phase::Announcing);
     assert_eq!(rig.pass(1).see(9, 0), Phase::Evicting);
+
+    let mut empty =
+        Rig::with(|settings| (settings.lb_propagation, settings.peers_learn) = (Duration::ZERO, S));
+    empty.signal().see(0, 0);
+    assert!(empty.machine.is_over(), "nobody shares anything");
 
     let mut led = Rig::with(|settings| (settings.lb_propagation, settings.peers_learn) = (Duration::ZERO, S));
     led.order_with(DrainPhase::Evicting, |order| order.rate = Some(5.0));

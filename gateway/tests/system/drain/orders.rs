@@ -205,6 +205,8 @@ fn an_order_that_cannot_be_meant_is_refused_with_what_is_wrong_with_it() {
 fn a_rebalance_moves_as_many_as_it_was_told_and_keeps_the_rest() {
     let gateway = node().start();
     let mut operator = Operator::new("a");
+    // It came first, and could not go on elsewhere where it was.
+    let mut raw = gateway.open("/echo");
     let mut clients: Vec<_> = (0..6).map(|_| connect(&gateway)).collect();
 
     operator.order(&gateway, "rebalancing", &json!({ "rate": FAST, "moves": 2 }));
@@ -215,6 +217,7 @@ fn a_rebalance_moves_as_many_as_it_was_told_and_keeps_the_rest() {
         clients.iter_mut().filter_map(|client| (!client.hears_nothing()).then(|| client.expect("reconnect")));
     let reasons: Vec<_> = heard.map(|told| told["reason"].clone()).collect();
     assert_eq!(reasons, ["rebalance", "rebalance"]);
+    raw.check_echo("still here");
     operator.order(&gateway, "serving", &json!({}));
     await_phase(&gateway, "serving");
 }
@@ -253,4 +256,27 @@ fn blocked_addresses_are_refused_at_the_door_until_the_list_is_replaced() {
     assert_eq!(list(2, &["tea"]), 400);
     assert_eq!(list(2, &[]), 200);
     gateway.open("/echo").check_echo("welcome");
+}
+
+#[test]
+fn whoever_holds_handshakes_open_is_named_once_there_are_some() {
+    let gateway = node().start();
+    let half_open = |count: usize| -> Vec<_> {
+        (0..count)
+            .map(|_| {
+                let mut client = Request::to(gateway.client(), "").connect();
+                client.send_bytes(b"GET /echo HTTP/1.1\r\n");
+                client
+            })
+            .collect()
+    };
+    let mut clients = half_open(15);
+    gateway.await_metric("tidegate_connections", &[("state", "new")], 15.0);
+    assert_eq!(report(&gateway)["slow_addresses"], json!([]));
+
+    clients.extend(half_open(1));
+    gateway.await_metric("tidegate_connections", &[("state", "new")], 16.0);
+    let told = report(&gateway);
+    assert_eq!(told["slow_addresses"], json!([{ "address": "127.0.0.1", "handshaking": 16 }]));
+    assert_eq!(told["load"]["handshaking"], 16);
 }
