@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -129,12 +129,15 @@ impl Agents {
         stream::iter(asked).buffer_unordered(self.parallel).collect().await
     }
 
-    /// Tells gateways what is wanted of them.
+    /// Tells gateways what is wanted of them: those that answered when they were asked last.
     pub(crate) async fn order(
         &self,
         orders: Vec<(Agent, DrainOrder)>,
     ) -> Vec<(Arc<str>, Result<DrainReport, AgentError>)> {
-        let told = orders.into_iter().map(|(agent, order)| async move {
+        // One that hangs would hold up every tick; it is told again when it was asked again, and has answered or not.
+        let silent: BTreeSet<_> = self.silent().keys().cloned().collect();
+        let reachable = orders.into_iter().filter(|(agent, _)| !silent.contains(&agent.name));
+        let told = reachable.map(|(agent, order)| async move {
             let body = serde_json::to_vec(&order).expect("an order is plain data");
             let answer = self.call(Method::PUT, &agent, "/drain/order", body).await;
             if let Err(AgentError::Refused { code, message }) = &answer {

@@ -14,6 +14,8 @@ use tidegate_service::http::ApiServer;
 use tidegate_service::lifecycle::{Exit, Lifecycle, Phase, Signals, drain_on_signal};
 use tidegate_service::log::LogHandle;
 use tidegate_service::metrics::{BuildInfo, Metrics};
+use tidegate_service::telemetry::{self, ExportError, SpanExport};
+use tidegate_service::trace::Tracer;
 use tokio::runtime::{self, Runtime};
 
 use crate::config::Config;
@@ -49,6 +51,7 @@ struct Parts {
     lifecycle: Lifecycle,
     admin_address: SocketAddr,
     name: String,
+    export: Option<SpanExport>,
 }
 
 /// Why a control plane could not be built.
@@ -63,6 +66,9 @@ pub enum BuildError {
     /// The API server.
     #[error(transparent)]
     Kubernetes(#[from] ConnectError),
+    /// Whoever collects traces.
+    #[error(transparent)]
+    Export(#[from] ExportError),
     /// The API port.
     #[error("api.listen: cannot listen on {address}: {source}")]
     Api {
@@ -107,7 +113,8 @@ impl BuildError {
         match self {
             Self::Outside(_) | Self::Token(_) | Self::Kubernetes(_) => Exit::Config,
             Self::Api { source, .. } | Self::Admin { source, .. } => Exit::of_bind_error(source),
-            Self::System { .. } => Exit::Internal,
+            Self::Export(ExportError::Setting(_)) => Exit::Config,
+            Self::Export(ExportError::Thread(_)) | Self::System { .. } => Exit::Internal,
         }
     }
 }
@@ -130,10 +137,13 @@ impl App {
 
     /// Serves until a signal.
     pub fn run(self) -> Exit {
-        let Self { runtime, parts } = self;
+        let Self { runtime, mut parts } = self;
         let lifecycle = parts.lifecycle.clone();
+        let export = parts.export.take();
         let served = runtime.block_on(parts.serve());
         lifecycle.advance(Phase::Stopped);
+        // A collector that does not answer is not waited for long.
+        drop(export);
         match served {
             Ok((exit, admin)) => {
                 // Its thread ends by itself; if it panicked, the log has said so.
@@ -159,7 +169,14 @@ impl Parts {
             None
         };
         let pods = kubernetes.clone().map(Pods::new);
-        let coordinator = Arc::new(Coordinator::new(config, outside.clone(), pods, clock));
+        let (tracer, export) = match config.export() {
+            Some(settings) => {
+                let (tracer, export) = telemetry::start(&settings)?;
+                (tracer, Some(export))
+            }
+            None => (Tracer::default(), None),
+        };
+        let coordinator = Arc::new(Coordinator::new(config, outside.clone(), pods, clock, tracer));
         let reviewer = kubernetes
             .filter(|_| config.kubernetes.token_review)
             .map(|kubernetes| Arc::new(Reviewer(kubernetes)) as Arc<dyn TokenReviewer>);
@@ -216,6 +233,7 @@ impl Parts {
             lifecycle,
             admin_address,
             name,
+            export,
         })
     }
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tidegate_service::config::{Checks, Configuration, Environment, Sources};
 use tidegate_service::config::{computed, section, value};
 use tidegate_service::log::{Format as LogFormat, check_filter};
+use tidegate_service::telemetry::{ExportSettings, Identity, Protocol, check_endpoint};
 use tidegate_service::{config_section, process};
 
 pub(crate) use self::servers::{Bus, MEMORY, Store};
@@ -178,7 +179,23 @@ config_section! {
         /// while running. Lines of the target `audit` say who changed what.
         pub log_level: String = value("info".to_owned())
             .checked(|level| check_filter(level).map_err(|error| error.to_string()));
+        /// Where the spans of operations are sent, as `http://collector:4317`. Not set: there are none. TLS is not spoken.
+        pub otlp_endpoint: Option<String> = value(None)
+            .checked(|endpoint: &Option<String>| endpoint.as_deref().map_or(Ok(()), check_endpoint));
+        /// How they are sent: collectors take gRPC on port 4317, and HTTP on 4318 at `/v1/traces`, which is added.
+        pub otlp_protocol: Protocol = value(Protocol::Grpc);
+        /// Spans that may wait to be sent; more are lost.
+        pub span_queue: usize = value(4096).within(1..=1_000_000);
+        /// Name of the pod, which spans carry.
+        pub pod: Option<String> = computed("`POD_NAME`", |environment| text(environment, "POD_NAME"));
+        /// Kubernetes namespace of the pod, which spans carry.
+        pub pod_namespace: Option<String> =
+            computed("`POD_NAMESPACE`", |environment| text(environment, "POD_NAMESPACE"));
     }
+}
+
+fn text(environment: &Environment, variable: &str) -> Option<String> {
+    environment.text(variable).map(str::to_owned)
 }
 
 impl Configuration for Config {
@@ -206,6 +223,25 @@ impl Configuration for Config {
 }
 
 impl Config {
+    /// How spans are exported; `None` when they are not.
+    pub(crate) fn export(&self) -> Option<ExportSettings> {
+        let telemetry = &self.telemetry;
+        Some(ExportSettings {
+            endpoint: telemetry.otlp_endpoint.clone()?,
+            protocol: telemetry.otlp_protocol,
+            // Operations are few: all of them are kept.
+            sample_ratio: 1.0,
+            queue_max: telemetry.span_queue,
+            identity: Identity {
+                program: env!("CARGO_PKG_NAME"),
+                version: env!("CARGO_PKG_VERSION"),
+                node: self.node.name.clone(),
+                pod: telemetry.pod.clone(),
+                namespace: telemetry.pod_namespace.clone(),
+            },
+        })
+    }
+
     /// The part that the plan goes by.
     pub(crate) fn plan(&self) -> PlanConfig {
         let budget = &self.budget;

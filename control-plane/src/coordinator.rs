@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use tidegate_cluster::Clock;
 use tidegate_protocol::time::whole_ms;
+use tidegate_service::trace::Tracer;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -53,6 +54,7 @@ pub(crate) struct Coordinator {
     health: watch::Sender<Arc<ClusterHealth>>,
     /// Something was changed over the API.
     changed: Notify,
+    tracer: Tracer,
     made_at: Instant,
     pub(crate) counts: Counts,
 }
@@ -90,7 +92,13 @@ struct Lead {
 }
 
 impl Coordinator {
-    pub(crate) fn new(config: &Config, outside: Outside, pods: Option<Pods>, clock: Clock) -> Self {
+    pub(crate) fn new(
+        config: &Config,
+        outside: Outside,
+        pods: Option<Pods>,
+        clock: Clock,
+        tracer: Tracer,
+    ) -> Self {
         let (leadership, lease, renew) = match &pods {
             Some(pods) => {
                 (pods.leadership(), config.kubernetes.lease_duration, config.kubernetes.lease_renew)
@@ -113,6 +121,7 @@ impl Coordinator {
             state: Mutex::default(),
             health: watch::Sender::new(Arc::new(health)),
             changed: Notify::new(),
+            tracer,
             made_at: Instant::now(),
             counts: Counts::default(),
         }

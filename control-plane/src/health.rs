@@ -172,7 +172,11 @@ fn owners(operations: &Operations) -> BTreeMap<Arc<str>, &Operation> {
 /// The budget as one sees it who does not share it out: what nodes were told, and what they do.
 fn budget_as_seen(sight: &Sight<'_>) -> BudgetHealth {
     let config = &sight.plan.budget;
-    let sending = || sight.fleet.nodes().filter(|node| node.is_sending_away());
+    let is_sending = |node: &&NodeView| {
+        let phase = node.report.as_ref().map(|report| &report.phase);
+        matches!(phase, Some(DrainPhase::Evicting | DrainPhase::Bursting | DrainPhase::Rebalancing))
+    };
+    let sending = || sight.fleet.nodes().filter(is_sending);
     let a_second = |(sent, time): (u64, Duration)| {
         let sent = u32::try_from(sent).map_or(f64::MAX, f64::from);
         if time.is_zero() { 0.0 } else { sent / time.as_secs_f64() }

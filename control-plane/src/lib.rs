@@ -27,6 +27,7 @@ pub mod model;
 mod outside;
 pub mod plan;
 mod reaper;
+mod spans;
 mod store;
 
 pub use self::app::{App, BuildError};

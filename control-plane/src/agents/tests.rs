@@ -81,6 +81,8 @@ async fn one_that_does_not_answer_is_told_of_and_asked_less_often() {
         }
     }
     assert_eq!(asked.load(Ordering::Relaxed), 1, "the next try comes later");
+    let told = agents.order(vec![(agent("n1", &url), order())]).await;
+    assert!(told.is_empty(), "an order to it would hold up those to others");
     agents.poll(Vec::new()).await;
     assert!(agents.silent().is_empty(), "who is not there any more is not remembered");
 }

@@ -13,6 +13,7 @@ use crate::agents::Agent;
 use crate::index::{Fleet, Seen};
 use crate::model::{Operation, Source, Spec, Targets};
 use crate::plan::{Action, Operations};
+use crate::spans;
 
 /// How long a list of addresses holds without being repeated.
 const BLOCK_TTL: Duration = Duration::from_secs(10);
@@ -44,7 +45,12 @@ impl Coordinator {
         for id in &work.changed {
             let Some(operation) = operations.get(id) else { continue };
             let based_on = before.get(id).map_or(0, |before| before.revision);
-            self.store.put(operation.clone(), based_on);
+            let mut operation = operation.clone();
+            operation.trace.get_or_insert_with(spans::new_trace);
+            if operation.state.is_terminal() {
+                spans::tell(&self.tracer, &operation);
+            }
+            self.store.put(operation, based_on);
         }
         let cordons = self.cordon_orders(&fleet, &operations, lead.epoch).await;
         work.orders.extend(cordons);

@@ -13,6 +13,7 @@ use crate::http::{
 };
 use crate::model::{ClusterHealth, Command, Forecast, Millis, Operation, Patch, Refused, Spec};
 use crate::plan;
+use crate::spans;
 use crate::store::Saved;
 
 /// How often a change is tried again that another replica, or the leader's own writing, came before.
@@ -26,10 +27,11 @@ impl Control for Coordinator {
                 return same_or_reused(held, &spec);
             }
             let now = self.clock.now();
-            let operation = {
+            let mut operation = {
                 let state = self.state();
                 plan::accept(&state.fleet, &self.store.live(), id, spec.clone(), &who.name, now)?
             };
+            operation.trace.get_or_insert_with(spans::new_trace);
             let saved = self.store.write(operation, Stored::Absent).await;
             match saved.map_err(|error| unavailable(&error))? {
                 Saved::Done(operation) => {

@@ -6,6 +6,7 @@ use std::path::Path;
 use tidegate_cluster::Clock;
 use tidegate_service::config::{Startup, load};
 use tidegate_service::metrics::{BuildInfo, Metrics, TextFormat};
+use tidegate_service::trace::Tracer;
 
 use super::*;
 use crate::config::Config;
@@ -26,7 +27,7 @@ async fn metrics() -> Metrics {
     let mut metrics = Metrics::new(&BuildInfo { program: "tidegate-control-plane", version: "0.0.0" });
     ApiMetrics::register(&mut metrics);
     metrics.register_collector(Box::new(ControlCollector {
-        coordinator: Arc::new(Coordinator::new(&config, outside, None, clock)),
+        coordinator: Arc::new(Coordinator::new(&config, outside, None, clock, Tracer::default())),
         reaper: Arc::default(),
         log_lines_dropped: Box::new(|| 3),
     }));

@@ -97,6 +97,19 @@ impl Tracer {
         Span::open(source, own, parent, kind, name.into(), SystemTime::now())
     }
 
+    /// Starts a root span that was named before it was made: its parts are its children already, here and elsewhere. Always
+    /// kept.
+    pub fn start_as(
+        &self,
+        own: TraceParent,
+        kind: SpanKind,
+        name: impl Into<Cow<'static, str>>,
+        began: SystemTime,
+    ) -> Span {
+        let Some(source) = &self.0 else { return Span::none() };
+        Span::open(source, own, None, kind, name.into(), began)
+    }
+
     /// What became of the spans so far; all zero where tracing is off.
     pub fn stats(&self) -> TraceStats {
         self.0.as_ref().map(|source| source.queue.stats()).unwrap_or_default()
