@@ -94,7 +94,8 @@ impl Worker {
 
     /// Whether there is something to do for the next turn.
     pub(super) fn is_evicting(&self) -> bool {
-        self.departures.due.is_some()
+        let is_due = |asked: &Asked| asked.close_at <= self.now;
+        self.departures.due.is_some() || self.departures.asked.front().is_some_and(is_due)
     }
 
     /// Sends some clients away, and closes some who were told and did not go.

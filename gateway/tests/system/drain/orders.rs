@@ -88,6 +88,31 @@ fn an_abort_in_the_midst_of_eviction_leaves_the_rest_alone() {
 }
 
 #[test]
+fn an_abort_in_any_phase_makes_the_node_serve_again() {
+    let gateway = node().start();
+    let mut operator = Operator::new("a");
+    let mut client = connect(&gateway);
+    for (wanted, more) in [
+        ("announcing", json!({})),
+        ("evicting", json!({ "rate": 0 })),
+        ("paused", json!({})),
+        ("rebalancing", json!({ "moves": 0 })),
+    ] {
+        operator.order(&gateway, wanted, &more);
+        await_phase(&gateway, wanted);
+        assert_eq!(gateway.admin_get("/readyz").status, 503, "{wanted}");
+
+        operator.order(&gateway, "serving", &json!({}));
+        let told = await_phase(&gateway, "serving");
+
+        assert_eq!((&told["ready"], &told["moved"]), (&json!(true), &json!(0)), "{wanted}");
+        assert_eq!(gateway.admin_get("/readyz").status, 200, "{wanted}");
+        connect(&gateway).close(CloseCode::NORMAL);
+    }
+    assert!(client.hears_nothing());
+}
+
+#[test]
 fn a_client_that_was_told_and_stays_is_spared_by_an_abort() {
     let gateway = node().set("drain.leave_grace", "1s").start();
     let mut operator = Operator::new("a");
