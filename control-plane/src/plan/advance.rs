@@ -134,8 +134,12 @@ fn keep_deadline(operation: &mut Operation, now: Millis) {
         return;
     }
     match operation.spec.common().on_deadline {
-        // `steps::wants` tells the nodes.
-        OnDeadline::Burst => {}
+        // `steps::wants` tells the nodes whose turn has come; the others serve again.
+        OnDeadline::Burst => {
+            for step in operation.steps.iter_mut().filter(|step| step.phase == StepPhase::Cordoned) {
+                step.phase = StepPhase::Reopening;
+            }
+        }
         OnDeadline::Pause => {
             operation.desired = Desired::Pause;
             let message = "its deadline has come: set a later one and resume it, or abort it";
@@ -333,7 +337,7 @@ fn finish(operation: &mut Operation, sight: Sight<'_>) {
     let is_late = operation.deadline_at.is_some_and(|deadline| sight.now >= deadline);
     let is_active = operation.steps.iter().any(Step::is_active);
     let lost = phases().filter(|phase| *phase == StepPhase::Lost).count();
-    let waiting = phases().filter(|phase| *phase == StepPhase::Waiting).count();
+    let waiting = phases().filter(|phase| [StepPhase::Waiting, StepPhase::Reopened].contains(phase)).count();
     operation.state = match operation.desired {
         Desired::Abort if !is_active && !operation.source.is_foreign() => {
             let moved = operation.counters.moved;
@@ -341,15 +345,15 @@ fn finish(operation: &mut Operation, sight: Sight<'_>) {
                 format!("{} {moved} clients had been moved", sentence(&operation.message, "aborted;"));
             OperationState::Aborted
         }
+        Desired::Run if is_late && !is_active && waiting > 0 && !operation.source.is_foreign() => {
+            operation.message = format!("its deadline came before the turn of {waiting} nodes");
+            OperationState::Failed
+        }
         _ if is_over => {
             if lost > 0 {
                 operation.message = format!("{lost} nodes were gone before their clients had moved");
             }
             OperationState::Succeeded
-        }
-        Desired::Run if is_late && !is_active && !operation.source.is_foreign() => {
-            operation.message = format!("its deadline came before the turn of {waiting} nodes");
-            OperationState::Failed
         }
         _ => OperationState::Running(running(operation, sight.fleet)),
     };

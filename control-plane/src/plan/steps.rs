@@ -49,7 +49,10 @@ pub(super) fn observe(operation: &mut Operation, sight: Sight<'_>) {
                 StepPhase::Drained
             }
             StepPhase::Reopening if report.phase == DrainPhase::Serving && is_aborting => StepPhase::Reopened,
-            StepPhase::Reopening if report.phase == DrainPhase::Serving => StepPhase::Done,
+            StepPhase::Reopening if report.phase == DrainPhase::Serving => match step.moves {
+                None if step.drained_at.is_none() => StepPhase::Reopened,
+                None | Some(_) => StepPhase::Done,
+            },
             phase => phase,
         };
     }
