@@ -42,16 +42,27 @@ pub(super) struct Problem {
     #[schema(value_type = String)]
     detail: Cow<'static, str>,
     /// Which parts of the request are wrong.
-    #[schema(required = false)]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<Fault>,
+    #[schema(value_type = Vec<Fault>, required = false)]
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: Box<[Fault]>,
     /// The facts behind it: the other operation's id, the numbers of a forecast.
     #[schema(value_type = Object, required = false)]
     #[serde(skip_serializing_if = "Value::is_null")]
     details: Value,
-    /// `WWW-Authenticate` of a 401 (RFC 6750, section 3).
+    /// What a 401 is about.
     #[serde(skip)]
-    challenge: Option<&'static str>,
+    challenge: Challenge,
+}
+
+/// `WWW-Authenticate` of a 401 (RFC 6750, section 3).
+#[derive(Clone, Copy, Debug)]
+enum Challenge {
+    /// It is none.
+    None,
+    /// There was no token.
+    Missing,
+    /// The token is not one.
+    Invalid,
 }
 
 /// A part of a request that is wrong.
@@ -82,9 +93,9 @@ impl Problem {
             status: status.as_u16(),
             code: code.into(),
             detail: detail.into(),
-            errors: Vec::new(),
+            errors: Box::default(),
             details: Value::Null,
-            challenge: None,
+            challenge: Challenge::None,
         }
     }
 
@@ -105,24 +116,21 @@ impl Problem {
         } else {
             format!("{}: {}", fault.path, fault.message)
         };
-        Self { errors: vec![fault], ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_request", detail) }
+        Self { errors: [fault].into(), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_request", detail) }
     }
 
     /// 401 without a token.
     pub(super) fn no_token() -> Self {
         let detail =
             "this call needs a token: send `Authorization: Bearer TOKEN` with one of `[[auth.tokens]]`";
-        Self { challenge: Some(r#"Bearer realm="tidegate""#), ..Self::unauthorized(detail) }
+        Self { challenge: Challenge::Missing, ..Self::unauthorized(detail) }
     }
 
     /// 401 with a token that nobody knows.
     pub(super) fn unknown_token() -> Self {
         let detail =
             "this token is not known: it has to be one of `[[auth.tokens]]`, as their files hold it now";
-        Self {
-            challenge: Some(r#"Bearer realm="tidegate", error="invalid_token""#),
-            ..Self::unauthorized(detail)
-        }
+        Self { challenge: Challenge::Invalid, ..Self::unauthorized(detail) }
     }
 
     fn unauthorized(detail: &'static str) -> Self {
@@ -144,7 +152,12 @@ impl Problem {
     fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
-        if let Some(challenge) = self.challenge {
+        let challenge = match self.challenge {
+            Challenge::None => None,
+            Challenge::Missing => Some(r#"Bearer realm="tidegate""#),
+            Challenge::Invalid => Some(r#"Bearer realm="tidegate", error="invalid_token""#),
+        };
+        if let Some(challenge) = challenge {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if matches!(self.status, 429 | 503) {

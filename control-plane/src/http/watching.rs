@@ -117,8 +117,7 @@ async fn await_operation(
         () = tokio::time::sleep(wait.duration()) => {}
         () = lifecycle.reached(Phase::Draining) => {}
     }
-    let found = Arc::clone(&watch.borrow());
-    found
+    Arc::clone(&watch.borrow())
 }
 
 fn unless_known(operation: &Operation, known: Option<u64>) -> Response {

@@ -86,3 +86,15 @@ fn pages_are_open_to_everyone() {
         assert_eq!(api.ask("GET", path, "", "").status, 200, "{path}");
     }
 }
+
+#[test]
+fn an_answer_tells_the_callers_role() {
+    let api = Running::start();
+    for (name, role) in [("vera", "view"), ("otto", "operate"), ("ada", "admin")] {
+        for path in ["/v1/cluster", "/v1/nodes/none"] {
+            assert_eq!(api.ask("GET", path, &bearer(name), "").header("tidegate-role"), Some(role), "{path}");
+        }
+    }
+    assert_eq!(api.ask("GET", "/v1/cluster", "", "").header("tidegate-role"), None);
+    assert_eq!(api.get("/docs").header("tidegate-role"), None);
+}
