@@ -61,6 +61,11 @@ class Derived(unittest.TestCase):
         self.assertEqual((config["store"]["prefix"], config["bus"]["prefix"], config["budget"]["max_rate"]), ("a:", "b", 70))
         self.assertEqual(control_plane(merged(values, nested("controlPlane.config.budget.max_rate", 90)))["budget"]["max_rate"], 90)
 
+    def test_both_programs_send_their_spans_to_the_same_place(self):
+        for config in (gateway(preset="dev"), control_plane(preset="dev")):
+            self.assertEqual(config["telemetry"]["otlp_endpoint"], "http://tidegate-jaeger:4317")
+        self.assertNotIn("telemetry", control_plane())
+
     def test_numbers_of_people_stay_whole(self):
         written = nested("gateway.config", {"limits": {"connections": 1234567}, "session": {"ttl": "1m"}})
         self.assertEqual(gateway(written)["limits"]["connections"], 1234567)

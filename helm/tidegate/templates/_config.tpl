@@ -114,6 +114,10 @@ http://{{ include "tidegate.name" (list . "jaeger") }}:{{ ternary 4317 4318 (eq 
 {{- $tokens = append $tokens (dict "name" .name "role" .role "token_file" (printf "/etc/tidegate/api-tokens/%s" .name)) -}}
 {{- end -}}
 {{- if $tokens -}}{{- $_ := set $derived "auth" (dict "tokens" $tokens) -}}{{- end -}}
+{{- /* Operations are always traced: there are few. */ -}}
+{{- with include "tidegate.otlpEndpoint" . -}}
+{{- $_ := set $derived "telemetry" (dict "otlp_endpoint" . "otlp_protocol" $.Values.observability.tracing.protocol) -}}
+{{- end -}}
 {{- $selector := list -}}
 {{- range $key, $value := include "tidegate.selector" (list . "gateway") | fromYaml -}}
 {{- $selector = append $selector (printf "%s=%s" $key $value) -}}
