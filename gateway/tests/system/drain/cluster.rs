@@ -157,3 +157,21 @@ fn the_others_know_at_once_where_a_node_stands() {
     operator.order(&cluster[0], "serving", &json!({}));
     phase_of("serving");
 }
+
+#[test]
+fn without_store_and_bus_a_node_sends_its_clients_away_and_ends_all_the_same() {
+    let mut cluster = Cluster::of(1, || node().set("drain.settle", "1s"));
+    let mut clients: Vec<_> = (0..3).map(|_| connect(&cluster[0])).collect();
+    cluster.redis.kill();
+    cluster.nats.kill();
+    cluster.await_mode("store_down", true);
+    cluster.await_mode("bus_down", true);
+
+    cluster[0].terminate();
+
+    for client in &mut clients {
+        client.expect("reconnect");
+    }
+    clients.into_iter().for_each(|client| client.close(CloseCode::new(4000)));
+    assert_eq!(cluster.wait_exit(0), Some(0));
+}
