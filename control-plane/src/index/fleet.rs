@@ -20,6 +20,7 @@ pub struct Fleet {
 }
 
 /// Something that became known.
+#[expect(clippy::large_enum_variant, reason = "made where it comes in, and taken apart at once")]
 #[derive(Clone, Debug)]
 pub enum Seen {
     /// A node answered.

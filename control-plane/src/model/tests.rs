@@ -5,8 +5,8 @@ use tidegate_protocol::drain::OperationId;
 
 use super::*;
 
-fn parse(body: Value) -> Result<Spec, String> {
-    Spec::parse(&body).map_err(|error| error.to_string())
+fn parse(body: impl Into<Value>) -> Result<Spec, String> {
+    Spec::parse(&body.into()).map_err(|error| error.to_string())
 }
 
 #[test]

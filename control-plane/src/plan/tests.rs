@@ -84,8 +84,8 @@ impl Stage {
         &mut node.expect("tests name nodes that they added").1
     }
 
-    fn ask(&mut self, id: &str, body: Value) -> Result<(), Refused> {
-        let spec = Spec::parse(&body).unwrap();
+    fn ask(&mut self, id: &str, body: impl Into<Value>) -> Result<(), Refused> {
+        let spec = Spec::parse(&body.into()).unwrap();
         let id = OperationId::parse(id).unwrap();
         let operation = accept(&self.fleet, &self.operations, id.clone(), spec, "ann", self.now)?;
         self.operations.insert(id, operation);

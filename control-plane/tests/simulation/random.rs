@@ -23,10 +23,15 @@ impl Random {
 
     /// Whether something happens that does once in `times`.
     pub(crate) fn once_in(&mut self, times: u64) -> bool {
-        self.next() % times == 0
+        self.next().is_multiple_of(times)
     }
 
     pub(crate) fn pick<'t, T>(&mut self, from: &'t [T]) -> Option<&'t T> {
         (!from.is_empty()).then(|| &from[(self.next() % from.len() as u64) as usize])
+    }
+
+    /// One of these; there is one.
+    pub(crate) fn one_of<T: Copy>(&mut self, from: &[T]) -> T {
+        from[(self.next() % from.len() as u64) as usize]
     }
 }

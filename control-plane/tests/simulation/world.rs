@@ -138,7 +138,7 @@ impl World {
             self.asked += 1;
             let body = self.body();
             let spec = Spec::parse(&body).unwrap_or_else(|error| panic!("{body}: {error}"));
-            let id = OperationId::parse(&format!("op-{}", self.asked)).unwrap();
+            let id = OperationId::parse(&format!("op-{}", self.asked)).expect("plain characters");
             match plan::accept(&self.fleet, &self.operations, id.clone(), spec, "someone", self.now) {
                 Ok(operation) => {
                     self.say(|| format!("asked {id}: {body}"));
@@ -150,8 +150,7 @@ impl World {
         if self.random.once_in(15) {
             let ids: Vec<_> = self.operations.keys().cloned().collect();
             let commands = [Command::Pause, Command::Resume, Command::Abort, Command::Force, Command::Resume];
-            let (Some(id), Some(&command)) = (self.random.pick(&ids).cloned(), self.random.pick(&commands))
-            else {
+            let (Some(id), command) = (self.random.pick(&ids).cloned(), self.random.one_of(&commands)) else {
                 return;
             };
             let operation = self.operations.get_mut(&id).expect("it was just listed");
@@ -172,16 +171,16 @@ impl World {
             }
         };
         let losses = ["continue", "pause", "resume-serving"];
-        body["onCoordinatorLoss"] = (*self.random.pick(&losses).unwrap()).into();
+        body["onCoordinatorLoss"] = self.random.one_of(&losses).into();
         if self.random.once_in(4) {
             body["deadline"] = self.random.between(20, 200).into();
-            body["onDeadline"] = (*self.random.pick(&["burst", "pause", "abort"]).unwrap()).into();
+            body["onDeadline"] = self.random.one_of(&["burst", "pause", "abort"]).into();
         }
         if self.random.once_in(3) {
             body["maxRate"] = self.random.between(5, 100).into();
         }
         if body["kind"] != "rebalance" && self.random.once_in(3) {
-            body["then"] = (*self.random.pick(&["hold", "uncordon", "evict"]).unwrap()).into();
+            body["then"] = self.random.one_of(&["hold", "uncordon", "evict"]).into();
             body["soak"] = self.random.between(0, 5).into();
         }
         body
@@ -451,6 +450,7 @@ impl World {
         }
     }
 
+    #[expect(clippy::print_stdout, reason = "a seed that runs alone tells what happens")]
     fn say(&self, what: impl FnOnce() -> String) {
         if self.is_loud {
             println!("{:>6} {}", self.now.count() / 1_000 - 1_000_000, what());
