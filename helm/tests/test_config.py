@@ -61,6 +61,13 @@ class Derived(unittest.TestCase):
         self.assertEqual((config["store"]["prefix"], config["bus"]["prefix"], config["budget"]["max_rate"]), ("a:", "b", 70))
         self.assertEqual(control_plane(merged(values, nested("controlPlane.config.budget.max_rate", 90)))["budget"]["max_rate"], 90)
 
+    def test_keys_in_files_of_a_csi_driver_are_kept_beside_those_of_secrets(self):
+        brought = {"alg": "RS256", "public_key_file": "/csi/public.pem"}
+        config = gateway(merged(nested("gateway.config.auth.jwt.keys", [brought]), {"gateway": {"jwtKeys": EVERYTHING["gateway"]["jwtKeys"]}}))
+        self.assertEqual(config["auth"]["jwt"]["keys"], [brought, {"alg": "ES256", "public_key_file": "/etc/tidegate/jwt-keys/0"}])
+        tls = {"cert_file": "/csi/tls.crt", "key_file": "/csi/tls.key"}
+        self.assertEqual(gateway(nested("gateway.config.client.tls", tls))["client"]["tls"], tls)
+
     def test_both_programs_send_their_spans_to_the_same_place(self):
         for config in (gateway(preset="dev"), control_plane(preset="dev")):
             self.assertEqual(config["telemetry"]["otlp_endpoint"], "http://tidegate-jaeger:4317")

@@ -33,7 +33,9 @@ FAULTS = [
     (nested("gateway.config.client.listen", "0.0.0.0:1"), "gateway.config.client.listen is written by the chart; set gateway.ports.client"),
     (nested("gateway.config.store.password", "x" * 20), "redis.existingSecret"),
     (nested("gateway.config.drain.window", "1m"), "gateway.config.drain is written by the chart"),
-    (nested("gateway.config.auth.jwt.keys", [{"alg": "HS256", "secret": "x" * 32}]), "gateway.jwtKeys"),
+    (nested("gateway.config.auth.jwt.keys", [{"alg": "HS256", "secret": "x" * 32}]), "readable in a ConfigMap; set gateway.jwtKeys"),
+    (nested("gateway.config.api.keys", [{"name": "a", "rights": ["read"], "secret": "x" * 32}]), "set gateway.apiKeys"),
+    (nested("gateway", {"tls": {"existingSecret": "a"}, "config": {"client": {"tls": {"cert_file": "/b", "key_file": "/c"}}}}), "keep one"),
     (nested("controlPlane.config.kubernetes.evict", False), "controlPlane.config.kubernetes.evict is written by the chart; set controlPlane.rbac.evict"),
     (nested("controlPlane.config.auth.tokens", [{"name": "a", "role": "view", "token": "x" * 20}]), "set controlPlane.api.tokens"),
     (

@@ -52,7 +52,8 @@ http://{{ include "tidegate.name" (list . "jaeger") }}:{{ ternary 4317 4318 (eq 
 {{- end -}}
 {{- $_ := set $derived "client" $client -}}
 {{- $api := dict "listen" (printf "0.0.0.0:%d" (int $gateway.ports.api)) -}}
-{{- $keys := list -}}
+{{- /* Keys in files that something else brings (a CSI driver) come before those of secrets. */ -}}
+{{- $keys := default (list) (default (dict) $config.api).keys -}}
 {{- range $gateway.apiKeys -}}
 {{- $keys = append $keys (dict "name" .name "rights" .rights "secret_file" (printf "/etc/tidegate/api-keys/%s" .name)) -}}
 {{- end -}}
@@ -60,14 +61,14 @@ http://{{ include "tidegate.name" (list . "jaeger") }}:{{ ternary 4317 4318 (eq 
 {{- $_ := set $derived "api" $api -}}
 {{- $_ := set $derived "admin" (dict "listen" (printf "0.0.0.0:%d" (int $gateway.ports.admin))) -}}
 {{- $auth := dict -}}
-{{- $keys := list -}}
+{{- $keys := default (list) (default (dict) (default (dict) $config.auth).jwt).keys -}}
 {{- range $index, $entry := $gateway.jwtKeys -}}
 {{- $key := dict "alg" $entry.alg (ternary "secret_file" "public_key_file" (hasPrefix "HS" $entry.alg)) (printf "/etc/tidegate/jwt-keys/%d" $index) -}}
 {{- with $entry.kid -}}{{- $_ := set $key "kid" . -}}{{- end -}}
 {{- $keys = append $keys $key -}}
 {{- end -}}
 {{- if $keys -}}{{- $_ := set $auth "jwt" (dict "keys" $keys) -}}{{- end -}}
-{{- $keys := list -}}
+{{- $keys := default (list) (default (dict) $config.auth).api_keys -}}
 {{- range $gateway.clientKeys -}}
 {{- $key := dict "name" .name "user" .user "secret_file" (printf "/etc/tidegate/client-keys/%s" .name) -}}
 {{- with .subscribe -}}{{- $_ := set $key "subscribe" . -}}{{- end -}}
@@ -109,7 +110,7 @@ http://{{ include "tidegate.name" (list . "jaeger") }}:{{ ternary 4317 4318 (eq 
 {{- end -}}
 {{- $_ := set $derived "api" (dict "listen" (printf "0.0.0.0:%d" (int $part.ports.api))) -}}
 {{- $_ := set $derived "admin" (dict "listen" (printf "0.0.0.0:%d" (int $part.ports.admin))) -}}
-{{- $tokens := list -}}
+{{- $tokens := default (list) (default (dict) $config.auth).tokens -}}
 {{- range $part.api.tokens -}}
 {{- $tokens = append $tokens (dict "name" .name "role" .role "token_file" (printf "/etc/tidegate/api-tokens/%s" .name)) -}}
 {{- end -}}
