@@ -99,8 +99,9 @@ impl Kubernetes {
 
     /// The lead of this control plane's replicas.
     pub fn leadership(&self) -> Arc<dyn Leadership> {
-        let lease = &self.settings.lease;
-        Arc::new(KubernetesLease::new(self.client.clone(), &self.namespace, lease, self.settings.lease_renew))
+        // Two tries that fail, and there is still time for a third before the leader has to step down.
+        let patience = self.settings.lease_duration / 5;
+        Arc::new(KubernetesLease::new(self.client.clone(), &self.namespace, &self.settings.lease, patience))
     }
 
     /// Evicts the pod `name`, if it is still the one with the identity `uid`.

@@ -26,8 +26,8 @@ config_section! {
             .checked(|name| not_empty(name, "the Lease needs a name"));
         /// How long a leader that says nothing stays the leader; it steps down itself when two thirds have passed.
         pub lease_duration: Duration = value(Duration::from_secs(15)).within(Duration::from_secs(3)..=Duration::from_secs(300));
-        /// How often the leader renews, and the others look.
-        pub lease_renew: Duration = value(Duration::from_secs(5)).within(Duration::from_millis(500)..=Duration::from_secs(100));
+        /// How often the leader renews, and the others look: a new leader is there within the lease and two of these.
+        pub lease_renew: Duration = value(Duration::from_secs(1)).within(Duration::from_millis(500)..=Duration::from_secs(100));
         /// Whether drained pods may be evicted (`pods/eviction` create).
         pub evict: bool = value(true);
         /// Whether pods are told which of them a scale-down shall take first (`pods` patch).

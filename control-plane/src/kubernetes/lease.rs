@@ -100,7 +100,7 @@ impl Shared {
             Step::Write { epoch } => epoch,
         };
         let written = self.write(lease, candidate, epoch, ttl).await?;
-        rules.note(record(&written), Instant::now());
+        rules.note_written(record(&written), Instant::now());
         Ok(Lead { holder: candidate.into(), epoch })
     }
 
@@ -115,7 +115,7 @@ impl Shared {
         }
         // An empty name tells the next one that it need not wait. The epoch stays with who has it.
         let written = self.write(Some(lease), "", held.epoch, held.duration).await?;
-        rules.note(record(&written), Instant::now());
+        rules.note_written(record(&written), Instant::now());
         Ok(true)
     }
 

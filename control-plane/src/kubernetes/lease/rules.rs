@@ -37,6 +37,9 @@ pub(super) struct Rules {
     seen: Option<(Record, Instant)>,
     /// The highest epoch of any Lease that was read: it grows on even if the object is deleted.
     epoch_max: u64,
+    /// The epoch that this process began. A container that starts again has the name of the one before it, and must not
+    /// go on under its epoch: it does not know what was ordered.
+    begun: Option<u64>,
 }
 
 impl Rules {
@@ -55,14 +58,20 @@ impl Rules {
         self.note(record.clone(), now);
         let is_ours = record.holder == candidate;
         let is_over = self.is_over(&record, now);
-        if is_ours && !is_over && record.epoch >= epoch_seen {
-            // Under this number nobody else can have led, even if the answer to the write that said so was lost.
+        let is_begun = is_ours && self.begun == Some(record.epoch);
+        if is_begun && !is_over && record.epoch >= epoch_seen {
             Step::Write { epoch: record.epoch }
         } else if is_ours || is_over || record.holder.is_empty() {
             Step::Write { epoch: self.epoch_max.max(epoch_seen) + 1 }
         } else {
             Step::Wait(Lead { holder: record.holder.into(), epoch: record.epoch })
         }
+    }
+
+    /// The Lease was written by this process.
+    pub(super) fn note_written(&mut self, record: Record, now: Instant) {
+        self.begun = Some(record.epoch).filter(|_| !record.holder.is_empty());
+        self.note(record, now);
     }
 
     /// Remembers since when the Lease looks like this.
@@ -114,6 +123,7 @@ mod tests {
     fn a_leader_goes_on_under_its_epoch_unless_a_higher_one_was_seen() {
         let start = Instant::now();
         let mut rules = Rules::default();
+        rules.note_written(record("v1", "one", 4), start);
 
         let ours = Some(record("v1", "one", 4));
         assert_eq!(rules.decide(ours.clone(), "one", 4, start), Step::Write { epoch: 4 });
@@ -123,6 +133,13 @@ mod tests {
             Step::Write { epoch: 5 },
             "it was silent itself"
         );
+    }
+
+    #[test]
+    fn a_process_that_has_the_name_of_the_one_before_it_begins_a_new_epoch() {
+        let left_behind = Some(record("v1", "one", 4));
+
+        assert_eq!(Rules::default().decide(left_behind, "one", 4, Instant::now()), Step::Write { epoch: 5 });
     }
 
     #[test]
