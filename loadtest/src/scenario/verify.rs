@@ -107,7 +107,14 @@ pub(crate) fn run(mut plan: VerifyPlan) -> Result<Report, Failure> {
     plan.check()?;
     let folder = tempfile::tempdir().map_err(Failure::system("making a folder for logs"))?;
     let logs = plan.logs.clone().unwrap_or_else(|| folder.path().to_owned());
-    let stage = plan.start_stage(&logs)?;
+    let stage = match plan.start_stage(&logs) {
+        Ok(stage) => stage,
+        Err(failure) => {
+            // It names a log in there.
+            let _ = folder.keep();
+            return Err(failure);
+        }
+    };
     let cast = plan.cast()?;
     let mut engine = engine(&plan.common, &plan.targets, &cast)?;
     let mut verify = Verify {
