@@ -3,7 +3,7 @@
 import { chromium } from "playwright-core";
 
 /** How long a test waits for anything that it expects; far more than it takes. */
-export const WAIT = { timeout: 20_000 };
+export const WAIT = { timeout: 30_000 };
 
 const PROGRAM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 // In a sandbox without a GPU, talking to nobody but the page under test, and giving all windows the same share of the processor.
