@@ -181,6 +181,13 @@ impl Coordinator {
                     let planner = Planner::new(self.plan.clone(), epoch, self.clock.now());
                     *lead = Some(Lead { planner, epoch, seq: 0 });
                 }
+                if lead.as_ref().is_some_and(|lead| self.is_epoch_taken(lead)) {
+                    // The store forgot its counter, and gateways remember: the next claim goes on above them.
+                    tracing::warn!(epoch, "gateways have obeyed another leader under this epoch");
+                    self.elector.note_epoch(epoch + 1);
+                    self.elector.campaign().await;
+                    *lead = None;
+                }
                 if let Some(lead) = lead
                     && self.counts.has_read.load(Ordering::Relaxed)
                 {
@@ -190,6 +197,13 @@ impl Coordinator {
             None => *lead = None,
         }
         self.publish_health();
+    }
+
+    /// Whether somebody else gave orders under this leader's epoch.
+    fn is_epoch_taken(&self, lead: &Lead) -> bool {
+        let state = self.state();
+        let mut reports = state.fleet.nodes().filter_map(|node| node.report.as_ref());
+        reports.any(|report| report.epoch == lead.epoch && report.seq > lead.seq)
     }
 
     async fn prune(&self) {
