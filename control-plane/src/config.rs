@@ -89,8 +89,9 @@ config_section! {
     pub struct Election {
         /// How long a leader that says nothing stays the leader; it steps down itself when two thirds have passed.
         pub lease: Duration = value(seconds(10)).within(seconds(1)..=seconds(300));
-        /// How often the leader renews, and the others look; at most a third of `lease`.
-        pub renew: Duration = value(seconds(2)).within(milliseconds(100)..=seconds(100));
+        /// How often the leader renews, and the others look; at most a third of `lease`. A new leader is there within the lease
+        /// and this.
+        pub renew: Duration = value(seconds(1)).within(milliseconds(100)..=seconds(100));
     }
 }
 

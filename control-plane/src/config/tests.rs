@@ -38,7 +38,7 @@ fn a_control_plane_that_is_told_nothing_is_alone_on_the_documented_ports() {
 
 #[test]
 fn settings_that_cannot_go_together_are_refused() {
-    assert_fault(&["election.lease=3s"], "third of the lease");
+    assert_fault(&["election.renew=4s"], "third of the lease");
     assert_fault(&["api.listen=127.0.0.1:9000"], "both listen on port 9000");
     assert_fault(&["bus.url=nats://127.0.0.1"], "share a store as well");
     assert_fault(&["store.url=postgres://x"], "memory: or redis://HOST:PORT");
