@@ -127,7 +127,7 @@ impl Elector {
 
     fn stand(&self, now: Standing) {
         let before = self.standing.send_replace(now.clone());
-        match (&before, &now) {
+        match (before, now) {
             (Standing::Leading { epoch: before, .. }, Standing::Leading { epoch, .. }) if before == epoch => {
             }
             (_, Standing::Leading { epoch, .. }) => tracing::info!(epoch, "this replica leads"),

@@ -200,7 +200,7 @@ impl Store {
             known.operations.values().filter_map(finished).collect()
         };
         // The newest first: those behind the bound go, and those of which everything behind is too old.
-        over.sort_by(|a, b| b.0.cmp(&a.0));
+        over.sort_by_key(|(finished_at, ..)| std::cmp::Reverse(*finished_at));
         let mut pruned = 0;
         for (place, (finished_at, id, stored)) in over.into_iter().enumerate() {
             if place < self.keep_max && now.since(finished_at) < self.keep {
