@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use mio::Token;
 use tidegate_protocol::cause::CloseCause;
+use tidegate_protocol::channel::ChannelName;
 use tidegate_protocol::command::{self, ParseLimits};
 use tidegate_protocol::error::{ErrorBody, ErrorCode};
 use tidegate_protocol::event::{self, Closing, Objects, Published};
@@ -337,6 +338,7 @@ impl Worker {
                 self.with_session(slot, |session, cx| session.handle_forced_subscribe(channel, cx).is_ok());
             }
             Order::Unsubscribe(channel) => {
+                self.deliver_before_leaving(slot, &channel);
                 let error = ErrorBody::new(ErrorCode::Forbidden, "the app ended this subscription");
                 self.with_session(slot, |session, cx| {
                     session.handle_forced_unsubscribe(channel.as_str(), &error, cx)
@@ -350,6 +352,17 @@ impl Worker {
             }
         }
         self.finish_native(slot);
+    }
+
+    /// Sends a subscriber whom somebody else unsubscribes what was published before that.
+    fn deliver_before_leaving(&mut self, slot: usize, channel: &ChannelName) {
+        self.deliver_published();
+        let place = self
+            .native_mut(slot)
+            .and_then(|client| Some(client.subscriptions[client.find(channel.as_str())?].place));
+        if let Some(Place::Live(membership)) = place {
+            self.deliver_rest(membership, slot);
+        }
     }
 
     /// Closes every connection that showed a token. The result is how many.
