@@ -51,6 +51,9 @@ impl Elector {
 
     /// Asks for the lead for as long as the process runs.
     pub(crate) async fn run(&self) {
+        // One that was killed may have led under this name, and how far its orders had come is not known here: they would be
+        // refused as old. What it had is given up, so that the next lead has an epoch of its own.
+        let _ = timeout(self.renew, self.leadership.resign(&self.name)).await;
         loop {
             self.campaign().await;
             let pause = match *self.standing.borrow() {

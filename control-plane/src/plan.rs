@@ -177,7 +177,8 @@ impl Planner {
 
     /// The budget and how much of it is in use.
     pub fn budget(&self) -> BudgetHealth {
-        self.budget.health(self.allowed.values().sum())
+        // Not `sum`: of nothing that is -0.0.
+        self.budget.health(self.allowed.values().fold(0.0, |sum, rate| sum + rate))
     }
 
     /// Turns what operations want of nodes into orders whose rates together keep to the budget.

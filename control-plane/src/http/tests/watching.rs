@@ -42,16 +42,16 @@ fn a_wait_ends_when_the_operation_is_over() {
 fn a_wait_for_a_change_ends_at_the_next_revision() {
     let api = Running::start();
     api.put("/v1/operations/a", ROLLOUT).json(201);
-    std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| api.get("/v1/operations/a?wait=60s&until=change"));
-        await_watched(&api, "a");
-        api.fake.progress("a", |operation| operation.message = "half".to_owned());
-        assert_eq!(waiting.join().unwrap().json(200)["message"], "half");
-    });
     let known = |revision: u64| {
         let headers = format!("{}If-None-Match: \"{revision}\"\r\n", bearer("vera"));
         api.ask("GET", "/v1/operations/a?wait=60s&until=change", &headers, "")
     };
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| known(1));
+        await_watched(&api, "a");
+        api.fake.progress("a", |operation| operation.message = "half".to_owned());
+        assert_eq!(waiting.join().unwrap().json(200)["message"], "half");
+    });
     assert_eq!(known(1).json(200)["revision"], 2, "it has changed since what the caller knows");
 }
 
