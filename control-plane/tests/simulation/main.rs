@@ -13,7 +13,7 @@
 //! And in the end, after a quiet time: each operation is over, or names what it waits for.
 //!
 //! A seed decides everything. One that fails is printed; `SIMULATION_SEED=17 cargo test -p tidegate-control-plane --test
-//! simulation -- --nocapture` runs it alone and tells what happened. `SIMULATION_SEEDS=1000` runs so many.
+//! simulation -- --nocapture` runs it alone and tells what happened. `PLAN_SEEDS=1000` runs so many.
 
 mod node;
 mod random;
@@ -38,7 +38,7 @@ fn the_budget_holds_and_every_operation_ends_or_says_why_not() {
     }
     let (mut node_seconds, mut moved, mut burst, mut elections, mut full) = (0, 0, 0, 0, 0);
     let (mut highest, mut endings) = (0.0_f64, BTreeMap::new());
-    for seed in 0..number("SIMULATION_SEEDS").unwrap_or(SEEDS) {
+    for seed in 0..number("PLAN_SEEDS").unwrap_or(SEEDS) {
         let world = run(seed, false).unwrap_or_else(|error| panic!("SIMULATION_SEED={seed}: {error}"));
         node_seconds += world.figures.node_seconds;
         moved += world.figures.moved;
