@@ -4,4 +4,4 @@ mod page;
 mod server;
 
 pub use self::page::DocsPage;
-pub use self::server::ApiServer;
+pub use self::server::{ApiServer, Transport};

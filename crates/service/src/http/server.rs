@@ -17,7 +17,7 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -28,6 +28,9 @@ const CONNECTIONS_MAX: usize = 1024;
 
 /// How long a client may take to send a request's head, the silence since its last request included.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a client may take to come through what lies below HTTP, such as a TLS handshake.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a client may take none of its answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -52,6 +55,30 @@ pub struct ApiServer {
     address: SocketAddr,
 }
 
+/// What lies below HTTP on each connection, such as TLS.
+pub trait Transport: Clone + Send + Sync + 'static {
+    /// What HTTP is spoken over.
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin;
+    /// What is known of the peer from then on: handlers find it as an extension of their requests.
+    type Peer: Clone + Send + Sync + 'static;
+
+    /// Makes a connection of an accepted socket; it is given 10 s.
+    fn open(&self, socket: TcpStream) -> impl Future<Output = io::Result<(Self::Stream, Self::Peer)>> + Send;
+}
+
+/// HTTP right on the socket.
+#[derive(Clone, Copy, Debug)]
+struct Plain;
+
+impl Transport for Plain {
+    type Stream = TcpStream;
+    type Peer = ();
+
+    async fn open(&self, socket: TcpStream) -> io::Result<(TcpStream, ())> {
+        Ok((socket, ()))
+    }
+}
+
 impl ApiServer {
     /// Binds the port; 0 takes a free one.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
@@ -69,11 +96,21 @@ impl ApiServer {
     /// Serves until `stop` resolves, then answers what has begun and returns, after 5 s at the latest. Handlers find the
     /// caller's address as [`ConnectInfo`]. Needs a tokio runtime with network and time.
     pub async fn run(self, router: Router, stop: impl Future<Output = ()>) -> io::Result<()> {
+        self.run_over(Plain, router, stop).await
+    }
+
+    /// As [`ApiServer::run`], over something else than the bare socket.
+    pub async fn run_over(
+        self,
+        transport: impl Transport,
+        router: Router,
+        stop: impl Future<Output = ()>,
+    ) -> io::Result<()> {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
         let (stopping, stopped) = watch::channel(());
         let mut connections = JoinSet::new();
         tokio::select! {
-            never = accept(listener, &router, &stopped, &mut connections) => match never {},
+            never = accept(listener, &transport, &router, &stopped, &mut connections) => match never {},
             () = stop => {}
         }
         drop(stopping);
@@ -86,6 +123,7 @@ impl ApiServer {
 
 async fn accept(
     listener: tokio::net::TcpListener,
+    transport: &impl Transport,
     router: &Router,
     stopped: &watch::Receiver<()>,
     connections: &mut JoinSet<()>,
@@ -97,9 +135,18 @@ async fn accept(
         let permit = Arc::clone(&free).acquire_owned().await.expect("the semaphore is never closed");
         match listener.accept().await {
             Ok((socket, peer)) => {
-                let (router, stopped) = (router.clone(), stopped.clone());
+                let (transport, router, stopped) = (transport.clone(), router.clone(), stopped.clone());
                 connections.spawn(async move {
-                    serve_connection(socket, peer, router, stopped).await;
+                    // Both are improvements only: a socket that refuses them is already gone.
+                    let _ = socket.set_nodelay(true);
+                    let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(WRITE_TIMEOUT));
+                    match timeout(OPEN_TIMEOUT, transport.open(socket)).await {
+                        Ok(Ok((stream, known))) => {
+                            serve_connection(stream, peer, known, router, stopped).await;
+                        }
+                        Ok(Err(error)) => tracing::debug!(%error, "an API connection was not opened"),
+                        Err(_late) => tracing::debug!("an API connection was not opened in time"),
+                    }
                     drop(permit);
                 });
             }
@@ -112,17 +159,16 @@ async fn accept(
 }
 
 async fn serve_connection(
-    mut socket: TcpStream,
+    mut socket: impl AsyncRead + AsyncWrite + Send + Unpin,
     peer: SocketAddr,
+    known: impl Clone + Send + Sync + 'static,
     router: Router,
     mut stopped: watch::Receiver<()>,
 ) {
-    // Both are improvements only: a socket that refuses them is already gone.
-    let _ = socket.set_nodelay(true);
-    let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(WRITE_TIMEOUT));
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(known.clone());
         router.call(request)
     });
     // Lent, not given: the socket is needed once more after hyper has ended our direction.
@@ -151,7 +197,7 @@ async fn serve_connection(
     let _read_or_late = timeout(LINGER, discard(&mut socket)).await;
 }
 
-async fn discard(socket: &mut TcpStream) -> io::Result<()> {
+async fn discard(socket: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
     let mut scrap = [0; 4096];
     let mut left = LINGER_BYTES_MAX;
     while left > 0 {
