@@ -18,7 +18,7 @@ use tidegate_service::log::{Format as LogFormat, check_filter};
 use tidegate_service::telemetry::{ExportSettings, Identity, Protocol, check_endpoint};
 use tidegate_service::{config_section, process};
 
-pub(crate) use self::servers::{Bus, MEMORY, Store};
+pub(crate) use self::servers::{Bus, Store};
 use crate::http::{Auth, check_auth};
 use crate::kubernetes::config::Kubernetes;
 use crate::plan::{AutoRebalance, BudgetConfig, PlanConfig, SlowConfig};

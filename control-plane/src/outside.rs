@@ -18,7 +18,7 @@ use tidegate_protocol::id::{NodeName, NodeNameError};
 use tidegate_service::config::Secret;
 use tokio::runtime::Handle;
 
-use crate::config::{Bus, Config, MEMORY, Store};
+use crate::config::{Bus, Config, Store};
 
 /// Operations with their history, and cordons, in the memory of a sole process.
 const MEMORY_DOCUMENTS_MAX: usize = 8_192;
@@ -78,12 +78,12 @@ impl Outside {
     ///
     /// [`OutsideError`] names the key.
     pub(crate) async fn start(config: &Config, clock: &Clock) -> Result<Self, OutsideError> {
-        let outside = if config.store.url.expose() == MEMORY {
+        let outside = if config.store.url.is_memory() {
             Self::in_memory(clock)
         } else {
             Self::on_redis(&config.store, clock)?
         };
-        if config.bus.url.expose() == MEMORY {
+        if config.bus.url.is_memory() {
             return Ok(outside);
         }
         let name = NodeName::parse(&config.node.name)?;
@@ -112,7 +112,9 @@ impl Outside {
             url: store.url.expose().to_owned(),
             prefix: store.prefix.clone(),
             username: store.username.clone(),
-            password: store.password.as_ref().map(|password| password.expose().to_owned()),
+            password: exposed(store.password.as_ref()),
+            sentinel_username: store.sentinel_username.clone(),
+            sentinel_password: exposed(store.sentinel_password.as_ref()),
             tls_ca_file: store.tls_ca_file.clone(),
             timeout: store.timeout,
             ..redis::Config::default()
@@ -135,18 +137,16 @@ impl Outside {
     }
 }
 
+fn exposed(secret: Option<&Secret>) -> Option<String> {
+    secret.map(|secret| secret.expose().to_owned())
+}
+
 fn nats_config(bus: &Bus) -> Result<NatsConfig, OutsideError> {
-    let secret = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
-    let credentials = match (&bus.credentials_file, secret(&bus.nkey_seed), secret(&bus.token)) {
-        (Some(file), _, _) => Credentials::File(file.clone()),
-        (None, Some(seed), _) => Credentials::NkeySeed(seed),
-        (None, None, Some(token)) => Credentials::Token(token),
-        (None, None, None) => Credentials::None,
-    };
+    let (nkey_seed, token) = (exposed(bus.nkey_seed.as_ref()), exposed(bus.token.as_ref()));
     Ok(NatsConfig {
         servers: Servers::parse(bus.url.expose())?,
         prefix: Prefix::parse(&bus.prefix)?,
-        credentials,
+        credentials: Credentials::chosen(bus.credentials_file.clone(), nkey_seed, token),
         tls_ca_file: bus.tls_ca_file.clone(),
         timeout: bus.timeout,
         ..NatsConfig::default()

@@ -18,6 +18,7 @@ use tidegate_protocol::event::ClientLimits;
 use tidegate_protocol::id::{NodeName, NodeNameError};
 use tidegate_protocol::quota::Rate;
 use tidegate_protocol::time::Millis;
+use tidegate_service::config::ServerUrl;
 use tidegate_service::trace::Tracer;
 use tidegate_session::Policy;
 use tidegate_wire::deflate;
@@ -35,7 +36,6 @@ use crate::broker::owed::Owed;
 use crate::broker::roster::Roster;
 use crate::broker::tail::Tails;
 use crate::broker::{Broker, BrokerStats, Terms};
-use crate::config::store::MEMORY;
 use crate::config::{Config, Limits, RawMode};
 use crate::drain::Drain;
 use crate::http::HttpDoor;
@@ -236,7 +236,7 @@ impl Node {
 /// What spans call the system behind a URL.
 fn system(url: &str) -> &'static str {
     match url {
-        MEMORY => "memory",
+        ServerUrl::MEMORY => "memory",
         redis if redis.starts_with("redis") => "redis",
         _ => "nats",
     }

@@ -8,22 +8,23 @@ use tidegate_service::config_section;
 
 use super::{milliseconds, seconds};
 
-/// The URL of what is in the memory of this process.
-pub(crate) const MEMORY: &str = "memory:";
-
 config_section! {
     /// Where operations are kept, and where the gateways say that they are there. The same as the gateways have.
     pub struct Store {
         /// `memory:` is this process: it is the only replica, and forgets everything with its end. Or Redis 7 or later:
         /// `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`, `redis-sentinel://HOST,HOST/SERVICE`,
         /// `redis-cluster://HOST,HOST`; with `rediss` in place of `redis` over TLS.
-        pub url: ServerUrl = value(ServerUrl::new(MEMORY)).checked(|url: &ServerUrl| check_store(url.expose()));
+        pub url: ServerUrl = value(ServerUrl::new(ServerUrl::MEMORY)).checked(ServerUrl::check_redis);
         /// What the name of every key in Redis begins with.
         pub prefix: String = value("tidegate:".to_owned());
         /// User of Redis' access control list, in place of the URL's.
         pub username: Option<String> = value(None);
         /// Its password, in place of the URL's.
         pub password: Option<Secret> = value(None);
+        /// User of the sentinels' access control list, where they ask for one.
+        pub sentinel_username: Option<String> = value(None);
+        /// Password of the sentinels. The URL's is that of the servers they watch.
+        pub sentinel_password: Option<Secret> = value(None);
         /// PEM file of the authorities that may have signed the server's certificate; the system's, if none is set.
         pub tls_ca_file: Option<PathBuf> = value(None);
         /// How long a call of the store may take.
@@ -36,7 +37,7 @@ config_section! {
     pub struct Bus {
         /// `memory:`: there is none. Or servers of one NATS cluster, 2.9 or later, with commas in between:
         /// `nats://[USER:PASSWORD@]HOST:PORT`, over TLS `tls://HOST:PORT`.
-        pub url: ServerUrl = value(ServerUrl::new(MEMORY)).checked(|url: &ServerUrl| check_bus(url.expose()));
+        pub url: ServerUrl = value(ServerUrl::new(ServerUrl::MEMORY)).checked(ServerUrl::check_nats);
         /// What every subject begins with; the health document goes to `PREFIX.health`.
         pub prefix: String = value("tidegate".to_owned());
         /// Credentials file with a JWT and its seed.
@@ -54,7 +55,7 @@ config_section! {
 
 /// Reports every rule between the keys that is broken.
 pub(super) fn check(store: &Store, bus: &Bus, checks: &mut Checks<'_>) {
-    if store.url.expose() == MEMORY && bus.url.expose() != MEMORY {
+    if store.url.is_memory() && !bus.url.is_memory() {
         let message = "gateways that share a bus share a store as well: set store.url to their Redis";
         checks.fault(&["store.url", "bus.url"], message);
     }
@@ -63,24 +64,4 @@ pub(super) fn check(store: &Store, bus: &Bus, checks: &mut Checks<'_>) {
         let message = "set one of them: this process is one user of the bus";
         checks.fault(&["bus.credentials_file", "bus.nkey_seed", "bus.token"], message);
     }
-}
-
-fn check_store(url: &str) -> Result<(), String> {
-    const SCHEMES: [&str; 6] =
-        ["redis", "rediss", "redis-sentinel", "rediss-sentinel", "redis-cluster", "rediss-cluster"];
-    check_scheme(url, &SCHEMES, "memory: or redis://HOST:PORT")
-}
-
-fn check_bus(url: &str) -> Result<(), String> {
-    url.split(',')
-        .try_for_each(|url| check_scheme(url.trim(), &["nats", "tls"], "memory: or nats://HOST:PORT"))
-}
-
-/// The rest of a URL may hold a password, and is looked at by who connects.
-fn check_scheme(url: &str, schemes: &[&str], expected: &str) -> Result<(), String> {
-    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
-    if url == MEMORY || scheme.is_some_and(|scheme| schemes.contains(&scheme)) {
-        return Ok(());
-    }
-    Err(format!("expected {expected}; the scheme is {:?}", scheme.unwrap_or("missing")))
 }

@@ -1,7 +1,7 @@
 //! The number that tells a session's owner of today from its owner of yesterday.
 
 /// Orders the owners of a session: the first has 1, and whoever takes over has a higher one than all before. A store that
-/// may be set back gives no lower one than the time in milliseconds, so that this also holds for those it has forgotten.
+/// may be set back gives no lower one than the time in microseconds, so that this also holds for those it has forgotten.
 ///
 /// A node shows its fence with everything it writes. A lower one than the store has seen is refused by the store itself,
 /// so a node that was frozen while its session moved on can do no harm when it wakes up.

@@ -17,12 +17,13 @@ use tidegate_cluster::redis::{
 };
 use tidegate_cluster::{Budget, Bus, Clock, Directory, History, Idempotency, Presence, SessionStore};
 use tidegate_protocol::id::NodeName;
+use tidegate_service::config::Secret;
 use tokio::runtime::Runtime;
 
 use super::ingress::Ingress;
 use crate::config::Config;
 use crate::config::session::Session;
-use crate::config::store::{self, MEMORY};
+use crate::config::store;
 
 /// How often it is looked whether the store has answered everything.
 const FLUSH_POLL: Duration = Duration::from_millis(10);
@@ -93,12 +94,12 @@ impl Outside {
         clock: &Clock,
         runtime: &Runtime,
     ) -> Result<Self, OutsideError> {
-        let outside = if config.store.url.expose() == MEMORY {
+        let outside = if config.store.url.is_memory() {
             Self::in_memory(&config.store, &config.session, clock)?
         } else {
             Self::on_redis(config, clock, runtime)?
         };
-        if config.bus.url.expose() == MEMORY {
+        if config.bus.url.is_memory() {
             return Ok(outside);
         }
         let bus_config = nats_config(&config.bus)?;
@@ -157,12 +158,9 @@ impl Outside {
                 url: store.url.expose().to_owned(),
                 prefix: store.prefix.clone(),
                 username: store.username.clone(),
-                password: store.password.as_ref().map(|password| password.expose().to_owned()),
+                password: exposed(store.password.as_ref()),
                 sentinel_username: store.sentinel_username.clone(),
-                sentinel_password: store
-                    .sentinel_password
-                    .as_ref()
-                    .map(|password| password.expose().to_owned()),
+                sentinel_password: exposed(store.sentinel_password.as_ref()),
                 tls_ca_file: store.tls_ca_file.clone(),
                 timeout: store.timeout,
                 connections: store.connections,
@@ -308,20 +306,16 @@ impl Outside {
     }
 }
 
+fn exposed(secret: Option<&Secret>) -> Option<String> {
+    secret.map(|secret| secret.expose().to_owned())
+}
+
 fn nats_config(bus: &store::Bus) -> Result<NatsConfig, OutsideError> {
-    let secret = |secret: &Option<_>| {
-        secret.as_ref().map(|secret: &tidegate_service::config::Secret| secret.expose().to_owned())
-    };
-    let credentials = match (&bus.credentials_file, secret(&bus.nkey_seed), secret(&bus.token)) {
-        (Some(file), _, _) => Credentials::File(file.clone()),
-        (None, Some(seed), _) => Credentials::NkeySeed(seed),
-        (None, None, Some(token)) => Credentials::Token(token),
-        (None, None, None) => Credentials::None,
-    };
+    let (nkey_seed, token) = (exposed(bus.nkey_seed.as_ref()), exposed(bus.token.as_ref()));
     Ok(NatsConfig {
         servers: Servers::parse(bus.url.expose())?,
         prefix: Prefix::parse(&bus.prefix)?,
-        credentials,
+        credentials: Credentials::chosen(bus.credentials_file.clone(), nkey_seed, token),
         tls_ca_file: bus.tls_ca_file.clone(),
         timeout: bus.timeout,
         linger: bus.linger,

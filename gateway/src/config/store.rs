@@ -8,16 +8,13 @@ use tidegate_service::config_section;
 
 use super::{GIB, MIB, milliseconds, seconds};
 
-/// The URL of what is in the memory of this process.
-pub(crate) const MEMORY: &str = "memory:";
-
 config_section! {
     /// Where sessions, histories and presence are kept.
     pub struct Store {
         /// `memory:` is this process: nothing survives it, and no other node sees it. Or Redis 7 or later, which all nodes
         /// share: `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`, `redis-sentinel://HOST,HOST/SERVICE`,
         /// `redis-cluster://HOST,HOST`; with `rediss` in place of `redis` over TLS.
-        pub url: ServerUrl = value(ServerUrl::new(MEMORY)).checked(|url: &ServerUrl| check_store(url.expose()));
+        pub url: ServerUrl = value(ServerUrl::new(ServerUrl::MEMORY)).checked(ServerUrl::check_redis);
         /// What the name of every key in Redis begins with: clusters that share a server need different ones.
         pub prefix: String = value("tidegate:".to_owned());
         /// User of Redis' access control list, in place of the URL's.
@@ -50,7 +47,7 @@ config_section! {
     pub struct Bus {
         /// `memory:`: there is one node. Or servers of one NATS cluster, 2.9 or later, with commas in between:
         /// `nats://[USER:PASSWORD@]HOST:PORT`, over TLS `tls://HOST:PORT`.
-        pub url: ServerUrl = value(ServerUrl::new(MEMORY)).checked(|url: &ServerUrl| check_bus(url.expose()));
+        pub url: ServerUrl = value(ServerUrl::new(ServerUrl::MEMORY)).checked(ServerUrl::check_nats);
         /// What every subject begins with: clusters that share servers need different ones.
         pub prefix: String = value("tidegate".to_owned());
         /// Credentials file with a JWT and its seed.
@@ -72,7 +69,7 @@ config_section! {
 
 /// Reports every rule between the keys of both sections, and with `node.replicas`, that is broken.
 pub(super) fn check(store: &Store, bus: &Bus, replicas: u32, checks: &mut Checks<'_>) {
-    let (store_is_own, bus_is_own) = (store.url.expose() == MEMORY, bus.url.expose() == MEMORY);
+    let (store_is_own, bus_is_own) = (store.url.is_memory(), bus.url.is_memory());
     if replicas > 1 && (store_is_own || bus_is_own) {
         let message = format!(
             "{replicas} gateways that keep everything in their own memory would know nothing of each other's clients; \
@@ -88,24 +85,4 @@ pub(super) fn check(store: &Store, bus: &Bus, replicas: u32, checks: &mut Checks
         let message = "set one of them: this node is one user of the bus";
         checks.fault(&["bus.credentials_file", "bus.nkey_seed", "bus.token"], message);
     }
-}
-
-fn check_store(url: &str) -> Result<(), String> {
-    const SCHEMES: [&str; 6] =
-        ["redis", "rediss", "redis-sentinel", "rediss-sentinel", "redis-cluster", "rediss-cluster"];
-    check_scheme(url, &SCHEMES, "memory: or redis://HOST:PORT")
-}
-
-fn check_bus(url: &str) -> Result<(), String> {
-    url.split(',')
-        .try_for_each(|url| check_scheme(url.trim(), &["nats", "tls"], "memory: or nats://HOST:PORT"))
-}
-
-/// The rest of a URL may hold a password, and is looked at by who connects.
-fn check_scheme(url: &str, schemes: &[&str], expected: &str) -> Result<(), String> {
-    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
-    if url == MEMORY || scheme.is_some_and(|scheme| schemes.contains(&scheme)) {
-        return Ok(());
-    }
-    Err(format!("expected {expected}; the scheme is {:?}", scheme.unwrap_or("missing")))
 }

@@ -77,6 +77,18 @@ pub enum Credentials {
     File(PathBuf),
 }
 
+impl Credentials {
+    /// The one that is set: the file before the seed, the seed before the token.
+    pub fn chosen(file: Option<PathBuf>, nkey_seed: Option<String>, token: Option<String>) -> Self {
+        match (file, nkey_seed, token) {
+            (Some(file), ..) => Self::File(file),
+            (None, Some(seed), _) => Self::NkeySeed(seed),
+            (None, None, Some(token)) => Self::Token(token),
+            (None, None, None) => Self::None,
+        }
+    }
+}
+
 /// Why a configuration cannot be used. None of them shows a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {

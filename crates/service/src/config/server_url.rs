@@ -12,6 +12,9 @@ use super::tree::Node;
 pub struct ServerUrl(String);
 
 impl ServerUrl {
+    /// Stands for the memory of this process.
+    pub const MEMORY: &str = "memory:";
+
     /// Wraps the text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
@@ -22,6 +25,35 @@ impl ServerUrl {
         &self.0
     }
 
+    /// Whether what it stands for is in this process' own memory, and no server at all.
+    pub fn is_memory(&self) -> bool {
+        self.0 == Self::MEMORY
+    }
+
+    /// Fails where this is neither [`ServerUrl::MEMORY`] nor Redis. Only the scheme is looked at: the rest may hold a
+    /// password, and is looked at by who connects.
+    ///
+    /// # Errors
+    ///
+    /// What was expected, and the scheme.
+    pub fn check_redis(&self) -> Result<(), String> {
+        const SCHEMES: [&str; 6] =
+            ["redis", "rediss", "redis-sentinel", "rediss-sentinel", "redis-cluster", "rediss-cluster"];
+        check_scheme(&self.0, &SCHEMES, "memory: or redis://HOST:PORT")
+    }
+
+    /// Fails where this is neither [`ServerUrl::MEMORY`] nor NATS servers with commas in between. Only the schemes are
+    /// looked at.
+    ///
+    /// # Errors
+    ///
+    /// What was expected, and the scheme.
+    pub fn check_nats(&self) -> Result<(), String> {
+        self.0
+            .split(',')
+            .try_for_each(|url| check_scheme(url.trim(), &["nats", "tls"], "memory: or nats://HOST:PORT"))
+    }
+
     /// The text without what may be secret; `None` where all of it may be shown.
     fn masked(&self) -> Option<String> {
         // Up to the last one: a password may hold any of the characters that end it elsewhere.
@@ -29,6 +61,14 @@ impl ServerUrl {
         let scheme = before.split_once("://").map_or(String::new(), |(scheme, _)| format!("{scheme}://"));
         Some(format!("{scheme}[redacted]@{host}"))
     }
+}
+
+fn check_scheme(url: &str, schemes: &[&str], expected: &str) -> Result<(), String> {
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+    if url == ServerUrl::MEMORY || scheme.is_some_and(|scheme| schemes.contains(&scheme)) {
+        return Ok(());
+    }
+    Err(format!("expected {expected}; the scheme is {:?}", scheme.unwrap_or("missing")))
 }
 
 impl fmt::Debug for ServerUrl {

@@ -9,8 +9,9 @@ if held[1] ~= ARGV[1] then return nil end
 if redis.call('EXISTS', KEYS[2]) == 1 then return -1 end
 
 -- Not below the time: a server that was set back does not know of claims that it had, and none of theirs may be higher.
+-- In microseconds, in which no server makes two claims; below 2^53, up to which Lua's numbers are exact, until the year 2255.
 local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = time[1] * 1000000 + time[2]
 local fence = math.max(held[4] + 1, now)
 redis.call('HSET', KEYS[1], 'f', string.format('%.0f', fence), 'o', ARGV[2], 'n', ARGV[3], 'a', 1)
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
