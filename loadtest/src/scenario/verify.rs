@@ -24,6 +24,7 @@ mod storm;
 mod stream;
 mod tally;
 mod timeline;
+mod told;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -17,8 +17,8 @@ use tidegate_protocol::position::Position;
 use tidegate_wire::frame::OpCode;
 
 use self::presence::Attendance;
-use super::feed::{Feed, Place};
-use super::publisher::{Press, Publisher, Size};
+use super::feed::{Feed, Place, Published};
+use super::publisher::{Ack, Press, Publisher, Size};
 use super::session::{Advice, Link, Session};
 use super::tally::{Tally, Wrong};
 use crate::clock::Nanos;
@@ -417,11 +417,33 @@ impl Clients {
                     publisher.refused(feed.channel).for_each(|number| feed.forgive(at, number));
                 }
                 let place = Place { subscriber, channel: self.press.channels[feed.channel].as_str() };
-                let published = |publisher: usize| self.publishers[publisher].published(feed.channel);
-                feed.settle(published, place, &mut self.tally);
+                let head = self.heads[feed.channel];
+                let published = OnChannel { publishers: &self.publishers, channel: feed.channel, head };
+                feed.settle(&published, place, &mut self.tally);
             }
         }
         self.settle_roll();
+    }
+}
+
+/// What publishers know of one channel.
+struct OnChannel<'c> {
+    publishers: &'c [Publisher],
+    channel: usize,
+    head: Option<Position>,
+}
+
+impl Published for OnChannel<'_> {
+    fn count(&self, publisher: usize) -> u64 {
+        self.publishers[publisher].published(self.channel)
+    }
+
+    fn ack(&self, publisher: usize, number: u64) -> Option<Ack> {
+        self.publishers[publisher].ack(self.channel, number)
+    }
+
+    fn head(&self) -> Option<Position> {
+        self.head
     }
 }
 

@@ -9,8 +9,10 @@ use std::fmt;
 use tidegate_protocol::event::ChannelState;
 use tidegate_protocol::position::Position;
 
-use super::stream::{Arrival, Excuse, Losses, Stream};
+use super::publisher::Ack;
+use super::stream::{Arrival, Excuse, Missing, Stream};
 use super::tally::{Tally, Wrong};
+use super::told::Told;
 
 /// A subscription, over all connections of its subscriber.
 #[derive(Debug)]
@@ -20,6 +22,7 @@ pub(super) struct Feed {
     /// The last publication seen; `None`: the channel keeps nothing.
     position: Option<Position>,
     catch_up: CatchUp,
+    told: Told,
     /// By publisher.
     streams: Box<[Stream]>,
 }
@@ -54,6 +57,18 @@ pub(super) struct Numbered {
     pub(super) number: u64,
     /// The server refused it for now, and later ones came first: it may come after them.
     pub(super) was_overtaken: bool,
+    /// It was sent more than once.
+    pub(super) was_repeated: bool,
+}
+
+/// What publishers know of a channel at the end of a run.
+pub(super) trait Published {
+    /// How many of a publisher's messages have to be there.
+    fn count(&self, publisher: usize) -> u64;
+    /// What the server said to one of them; `None`: nothing.
+    fn ack(&self, publisher: usize, number: u64) -> Option<Ack>;
+    /// Where the channel ends.
+    fn head(&self) -> Option<Position>;
 }
 
 /// When a message was published, as the server tells.
@@ -67,7 +82,7 @@ pub(super) enum Age {
 impl Feed {
     pub(super) fn new(channel: usize, publishers: usize) -> Self {
         let streams = vec![Stream::default(); publishers].into_boxed_slice();
-        Self { channel, position: None, catch_up: CatchUp::Unknown, streams }
+        Self { channel, position: None, catch_up: CatchUp::Unknown, told: Told::default(), streams }
     }
 
     /// Where to go on from.
@@ -123,9 +138,9 @@ impl Feed {
                 let head = head.offset.max(known_head);
                 if before.offset < head { CatchUp::Promised { head } } else { CatchUp::Live }
             }
-            (Some(_), Some(head), Some(false)) => {
+            (Some(before), Some(head), Some(false)) => {
                 tally.not_recovered += 1;
-                self.excuse(Excuse::Told);
+                self.note_loss(before, head);
                 CatchUp::Denied { head: head.offset }
             }
             (Some(_), Some(_), None) => {
@@ -143,12 +158,16 @@ impl Feed {
 
     /// `gap`: what is before this position will not come.
     pub(super) fn handle_gap(&mut self, position: Option<Position>) {
-        self.excuse(Excuse::Told);
-        if let (Some(own), Some(told)) = (&mut self.position, position) {
-            // The position told is that of the first message that is not lost.
-            let before = told.offset.saturating_sub(1);
-            let known = if own.epoch == told.epoch { own.offset } else { 0 };
-            *own = Position { epoch: told.epoch, offset: before.max(known) };
+        match (self.position, position) {
+            (Some(own), Some(told)) => {
+                // The position told is that of the first message that is not lost.
+                let before = told.offset.saturating_sub(1);
+                let known = if own.epoch == told.epoch { own.offset } else { 0 };
+                let next = Position { epoch: told.epoch, offset: before.max(known) };
+                self.note_loss(own, next);
+                self.position = Some(next);
+            }
+            (None, _) | (_, None) => self.excuse(Excuse::Told),
         }
         if let CatchUp::Promised { head } = self.catch_up
             && self.position.is_none_or(|own| own.offset >= head)
@@ -188,7 +207,13 @@ impl Feed {
                     "{place}: message {number} of publisher {publisher} is reordered, later ones came before"
                 )
             }),
-            Arrival::Again => tally.found(Wrong::Duplicated, 1, || {
+            Arrival::AgainAnew if of.was_repeated => tally.found(Wrong::DuplicatedAsTold, 1, || {
+                format!(
+                    "{place}: message {number} of publisher {publisher} is duplicated, sent again and taken \
+                     again after the channel began anew"
+                )
+            }),
+            Arrival::Again | Arrival::AgainAnew => tally.found(Wrong::Duplicated, 1, || {
                 format!("{place}: message {number} of publisher {publisher} is duplicated")
             }),
         }
@@ -206,20 +231,36 @@ impl Feed {
     }
 
     /// The run is over: what did not come is lost.
-    pub(super) fn settle(&self, published: impl Fn(usize) -> u64, place: Place<'_>, tally: &mut Tally) {
+    pub(super) fn settle(&self, published: &impl Published, place: Place<'_>, tally: &mut Tally) {
         self.check_promise(u64::MAX, place, tally);
         for (publisher, stream) in self.streams.iter().enumerate() {
-            let Losses { unexcused, away, told } = stream.losses(published(publisher));
-            tally.missed_away += away;
-            tally.found(Wrong::Lost, unexcused, || {
-                let from = stream.first_missing();
-                format!(
-                    "{place}: {unexcused} messages of publisher {publisher} are lost, from number {from} on"
-                )
+            let (mut lost, mut told) = (Vec::new(), 0);
+            for Missing { numbers, excuse } in stream.missing(published.count(publisher)) {
+                for number in numbers {
+                    // Nobody is owed what was not acknowledged.
+                    let Some(ack) = published.ack(publisher, number) else { continue };
+                    match self.excuse_of(ack, excuse, published) {
+                        Excuse::None => lost.push(number),
+                        Excuse::Away => tally.missed_away += 1,
+                        Excuse::Told => told += 1,
+                    }
+                }
+            }
+            tally.found(Wrong::Lost, lost.len() as u64, || {
+                let (count, from) = (lost.len(), lost[0]);
+                format!("{place}: {count} messages of publisher {publisher} are lost, from number {from} on")
             });
             tally.found(Wrong::LostAsTold, told, || {
                 format!("{place}: {told} messages of publisher {publisher} are lost, and the server says so")
             });
+        }
+    }
+
+    /// What is said for a message that never came: where it has a place, whether the subscriber was told of that.
+    fn excuse_of(&self, ack: Ack, excuse: Excuse, published: &impl Published) -> Excuse {
+        match (ack.position, self.position, published.head()) {
+            (Some(at), Some(own), Some(head)) if self.told.covers(at, own, head.epoch) => Excuse::Told,
+            _ => excuse,
         }
     }
 
@@ -270,6 +311,13 @@ impl Feed {
                     position.offset
                 )
             });
+        }
+    }
+
+    /// The server says that what lies between the two will not come.
+    fn note_loss(&mut self, from: Position, to: Position) {
+        if self.told.note(from, to) {
+            self.streams.iter_mut().for_each(Stream::begin_anew);
         }
     }
 

@@ -6,6 +6,7 @@
 use std::collections::{HashSet, VecDeque};
 
 use tidegate_protocol::channel::Channel;
+use tidegate_protocol::position::Position;
 use tidegate_wire::frame::OpCode;
 
 use super::clients::COUNT_BITS;
@@ -30,6 +31,17 @@ pub(super) struct Publisher {
     refused: Vec<u64>,
     /// Turns that were refused for now: later ones may have been taken meanwhile.
     overtaken: HashSet<u64>,
+    /// Turns that were sent more than once.
+    repeated: HashSet<u64>,
+    /// By turn: what the server said, once it has.
+    acks: Vec<Option<Ack>>,
+}
+
+/// What the server said to a publish.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Ack {
+    /// `None`: the channel keeps nothing.
+    pub(super) position: Option<Position>,
 }
 
 /// How many there are.
@@ -83,6 +95,8 @@ impl Publisher {
             pending: VecDeque::new(),
             refused: Vec::new(),
             overtaken: HashSet::new(),
+            repeated: HashSet::new(),
+            acks: Vec::new(),
         }
     }
 
@@ -155,8 +169,31 @@ impl Publisher {
 
     /// May this message of a channel come after later ones?
     pub(super) fn was_overtaken(&self, channel: usize, number: u64) -> bool {
-        !self.overtaken.is_empty()
-            && self.overtaken.contains(&(number * self.of.channels as u64 + self.first_turn(channel)))
+        !self.overtaken.is_empty() && self.overtaken.contains(&self.turn_of(channel, number))
+    }
+
+    /// Was this message of a channel sent more than once?
+    pub(super) fn was_repeated(&self, channel: usize, number: u64) -> bool {
+        !self.repeated.is_empty() && self.repeated.contains(&self.turn_of(channel, number))
+    }
+
+    /// The server has taken the message of a turn.
+    pub(super) fn note_ack(&mut self, turn: u64, ack: Ack) {
+        let at = usize::try_from(turn).expect("a run is bounded below that");
+        if self.acks.len() <= at {
+            self.acks.resize(at + 1, None);
+        }
+        self.acks[at] = Some(ack);
+    }
+
+    /// What the server said to this message of a channel; `None`: it has not taken it.
+    pub(super) fn ack(&self, channel: usize, number: u64) -> Option<Ack> {
+        let at = usize::try_from(self.turn_of(channel, number)).ok()?;
+        self.acks.get(at).copied().flatten()
+    }
+
+    fn turn_of(&self, channel: usize, number: u64) -> u64 {
+        number * self.of.channels as u64 + self.first_turn(channel)
     }
 
     fn send_once_more(&mut self, at: usize, press: &mut Press, out: &mut Commands) {
@@ -164,6 +201,7 @@ impl Publisher {
         pending.times_sent += 1;
         let was_refused = std::mem::replace(&mut pending.standing, Standing::Sent) == Standing::RefusedForNow;
         let turn = pending.turn;
+        self.repeated.insert(turn);
         if was_refused {
             self.overtaken.insert(turn);
         }

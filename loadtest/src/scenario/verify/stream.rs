@@ -3,6 +3,7 @@
 //! Place in the data path: under `feed.rs`. Pure: a number goes in, a judgement comes out. A number that is skipped is missing until
 //! it comes late; what is missing at the end is lost.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 /// How far a stream has come, and what it left out.
@@ -14,12 +15,18 @@ pub(super) struct Stream {
     missing: Vec<Missing>,
     /// For what the next number skips, if it does.
     excuse: Excuse,
+    /// The channel began anew before this number: the server has forgotten which of those below it had.
+    forgotten_below: u64,
+    /// Those of them that have come again since.
+    repeated: HashSet<u64>,
 }
 
+/// Numbers that never came.
 #[derive(Clone, Debug, Eq, PartialEq)]
-struct Missing {
-    numbers: Range<u64>,
-    excuse: Excuse,
+pub(super) struct Missing {
+    pub(super) numbers: Range<u64>,
+    /// What is said for it, apart from the places of its messages.
+    pub(super) excuse: Excuse,
 }
 
 /// Why messages may be missing.
@@ -45,20 +52,20 @@ pub(super) enum Arrival {
     Late,
     /// It had come before.
     Again,
-}
-
-/// Messages that never came.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct Losses {
-    pub(super) unexcused: u64,
-    pub(super) away: u64,
-    pub(super) told: u64,
+    /// It had come before the channel began anew, and not since.
+    AgainAnew,
 }
 
 impl Stream {
     /// From the last number to the next that comes, messages may be missing for this reason.
     pub(super) fn excuse(&mut self, excuse: Excuse) {
         self.excuse = excuse;
+    }
+
+    /// The server says that the channel began anew: what was published before and is sent again may come again, once.
+    pub(super) fn begin_anew(&mut self) {
+        self.forgotten_below = self.next;
+        self.repeated.clear();
     }
 
     /// Takes up a number.
@@ -82,6 +89,9 @@ impl Stream {
                 self.missing.splice(at..=at, rests.map(|numbers| Missing { numbers, excuse }));
                 Arrival::Late
             }
+            Some(_) | None if number < self.forgotten_below && self.repeated.insert(number) => {
+                Arrival::AgainAnew
+            }
             Some(_) | None => Arrival::Again,
         }
     }
@@ -91,37 +101,10 @@ impl Stream {
         self.next >= end && self.missing.is_empty()
     }
 
-    /// The first number that has not come.
-    pub(super) fn first_missing(&self) -> u64 {
-        self.missing.first().map_or(self.next, |missing| missing.numbers.start)
-    }
-
     /// What is missing below `end`, at the end of the run.
-    pub(super) fn losses(&self, end: u64) -> Losses {
-        let mut losses = Losses::default();
-        for missing in &self.missing {
-            losses.add(missing.numbers.end - missing.numbers.start, missing.excuse);
-        }
-        losses.add(end.saturating_sub(self.next), self.excuse);
-        losses
-    }
-}
-
-impl Losses {
-    fn add(&mut self, count: u64, excuse: Excuse) {
-        match excuse {
-            Excuse::None => self.unexcused += count,
-            Excuse::Away => self.away += count,
-            Excuse::Told => self.told += count,
-        }
-    }
-}
-
-impl std::ops::AddAssign for Losses {
-    fn add_assign(&mut self, other: Self) {
-        self.unexcused += other.unexcused;
-        self.away += other.away;
-        self.told += other.told;
+    pub(super) fn missing(&self, end: u64) -> impl Iterator<Item = Missing> {
+        let rest = Missing { numbers: self.next..end.max(self.next), excuse: self.excuse };
+        self.missing.iter().cloned().chain(std::iter::once(rest))
     }
 }
 
@@ -136,7 +119,7 @@ mod tests {
             assert_eq!(stream.arrive(number), Arrival::Due);
         }
         assert!(stream.is_complete(10) && !stream.is_complete(11));
-        assert_eq!(stream.losses(10), Losses::default());
+        assert_eq!(losses(&stream, 10), [0, 0, 0]);
     }
 
     #[test]
@@ -153,7 +136,7 @@ mod tests {
         assert_eq!(stream.arrive(5), Arrival::Skipping(1..5));
         assert_eq!(stream.arrive(3), Arrival::Late);
         assert_eq!(stream.arrive(3), Arrival::Again);
-        assert_eq!(stream.losses(6).unexcused, 3);
+        assert_eq!(losses(&stream, 6), [3, 0, 0]);
         for number in [1, 4, 2] {
             assert_eq!(stream.arrive(number), Arrival::Late);
         }
@@ -169,9 +152,33 @@ mod tests {
         stream.arrive(5);
         stream.arrive(7);
 
-        assert_eq!(stream.losses(10), Losses { unexcused: 1 + 2, away: 2, told: 1 });
+        assert_eq!(losses(&stream, 10), [1 + 2, 2, 1]);
         stream.excuse(Excuse::Away);
-        assert_eq!(stream.losses(10), Losses { unexcused: 1, away: 2 + 2, told: 1 });
+        assert_eq!(losses(&stream, 10), [1, 2 + 2, 1]);
+    }
+
+    #[test]
+    fn what_comes_again_once_the_channel_began_anew_is_told_from_a_duplicate() {
+        let mut stream = arrived([0, 1, 2]);
+        stream.begin_anew();
+        assert_eq!(stream.arrive(2), Arrival::AgainAnew);
+        assert_eq!(stream.arrive(2), Arrival::Again, "twice since");
+        assert_eq!(stream.arrive(3), Arrival::Due);
+        assert_eq!(stream.arrive(3), Arrival::Again, "it was not there before");
+
+        stream.begin_anew();
+        assert_eq!((stream.arrive(2), stream.arrive(3)), (Arrival::AgainAnew, Arrival::AgainAnew));
+    }
+
+    /// How many are missing without an excuse, away, and as told.
+    fn losses(stream: &Stream, end: u64) -> [u64; 3] {
+        [Excuse::None, Excuse::Away, Excuse::Told].map(|excuse| {
+            stream
+                .missing(end)
+                .filter(|one| one.excuse == excuse)
+                .map(|one| one.numbers.end - one.numbers.start)
+                .sum()
+        })
     }
 
     fn arrived<const N: usize>(numbers: [u64; N]) -> Stream {

@@ -71,7 +71,10 @@ pub(super) enum Wrong {
     Lost,
     /// It never came, and the server said so: still too few on a channel with history.
     LostAsTold,
+    /// It came twice, and nothing had been said in between.
     Duplicated,
+    /// It was sent again, and came again since the server said that the channel began anew: it has forgotten the key.
+    DuplicatedAsTold,
     Reordered,
     /// Another content than was sent.
     Damaged,
@@ -90,10 +93,11 @@ pub(super) enum Wrong {
 }
 
 impl Wrong {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Lost,
         Self::LostAsTold,
         Self::Duplicated,
+        Self::DuplicatedAsTold,
         Self::Reordered,
         Self::Damaged,
         Self::FalseClaim,
@@ -108,7 +112,8 @@ impl Wrong {
         match self {
             Self::Lost => "lost silently",
             Self::LostAsTold => "lost, as told",
-            Self::Duplicated => "duplicated",
+            Self::Duplicated => "duplicated silently",
+            Self::DuplicatedAsTold => "duplicated, as told",
             Self::Reordered => "reordered",
             Self::Damaged => "damaged",
             Self::FalseClaim => "falsely recovered",
@@ -182,6 +187,11 @@ impl Tally {
         self.count_of(Wrong::Lost) + self.count_of(Wrong::LostAsTold)
     }
 
+    /// As told or not.
+    fn duplicated(&self) -> u64 {
+        self.count_of(Wrong::Duplicated) + self.count_of(Wrong::DuplicatedAsTold)
+    }
+
     /// By name, for the report.
     pub(super) fn counts(&self) -> BTreeMap<&'static str, u64> {
         let mut counts = BTreeMap::from([
@@ -204,6 +214,7 @@ impl Tally {
             ("gaps told", self.gaps_told),
             ("peak retries a second", self.timeline.retries_peak()),
             ("lost", self.lost()),
+            ("duplicated", self.duplicated()),
             ("resumed", self.resumed),
             ("clients that came back", self.returned),
             ("most returns of a client", self.returns_peak),
@@ -238,7 +249,7 @@ impl Tally {
     pub(super) fn conclusion(&self) -> String {
         let Self { sent, acknowledged, delivered, resumed, .. } = self;
         let (lost, silently) = (self.lost(), self.count_of(Wrong::Lost));
-        let (duplicated, reordered) = (self.count_of(Wrong::Duplicated), self.count_of(Wrong::Reordered));
+        let (duplicated, reordered) = (self.duplicated(), self.count_of(Wrong::Reordered));
         let resume = self.resume.summary("resume");
         let mut words = format!(
             "{sent} messages sent, {acknowledged} acknowledged, {delivered} delivered: {lost} lost, \
@@ -246,6 +257,13 @@ impl Tally {
         );
         if lost > 0 {
             words += &format!(" Of the loss, {silently} were lost silently, {} were told.", lost - silently);
+        }
+        if duplicated > 0 {
+            let silently = self.count_of(Wrong::Duplicated);
+            words += &format!(
+                " Of what came twice, {silently} came silently, {} after it was told that the channel began anew.",
+                duplicated - silently
+            );
         }
         if resume.count > 0 {
             words += &format!(
@@ -271,10 +289,11 @@ mod tests {
         }
         assert_eq!(tally.counts()["lost silently"], 0);
         assert_eq!(tally.counts()["lost"], 1, "told or not");
-        assert_eq!(tally.counts()["reordered"], 3);
-        assert_eq!(tally.counts()["against the protocol"], 8);
-        assert_eq!(tally.counts()["absent"], 10);
-        assert_eq!(tally.faults.count, 10, "none of something is no fault");
+        assert_eq!(tally.counts()["duplicated"], 2 + 3, "told or not");
+        assert_eq!(tally.counts()["reordered"], 4);
+        assert_eq!(tally.counts()["against the protocol"], 9);
+        assert_eq!(tally.counts()["absent"], 11);
+        assert_eq!(tally.faults.count, 11, "none of something is no fault");
     }
 
     #[test]

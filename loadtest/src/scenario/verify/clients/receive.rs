@@ -17,6 +17,7 @@ use crate::engine::{Commands, Ending, Goodbye, Lane};
 use crate::native::{PONG, payload_of};
 use crate::payload;
 use crate::scenario::verify::feed::{Age, Feed, Numbered, Place};
+use crate::scenario::verify::publisher::Ack;
 use crate::scenario::verify::session::{Advice, Entry, Link};
 use crate::scenario::verify::tally::Wrong;
 
@@ -203,7 +204,8 @@ impl Clients {
         }
         let count = number & ((1 << COUNT_BITS) - 1);
         let was_overtaken = self.publishers[publisher].was_overtaken(channel, count);
-        let of = Numbered { publisher, number: count, was_overtaken };
+        let was_repeated = self.publishers[publisher].was_repeated(channel, count);
+        let of = Numbered { publisher, number: count, was_overtaken, was_repeated };
         match feed.handle_message(of, message.offset, place, &mut self.tally) {
             Age::Replayed => self.tally.replayed += 1,
             Age::Live => {
@@ -226,6 +228,7 @@ impl Clients {
                 .tally
                 .found(Wrong::Protocol, 1, || format!("client {lane}: a reply to nothing, id {id}"));
         };
+        self.publishers[lane].note_ack(message.turn, Ack { position });
         self.tally.acknowledged += 1;
         self.tally.timeline.at(now).acknowledged += 1;
         self.tally.recognised += u64::from(duplicate);
