@@ -20,6 +20,9 @@ use tokio::runtime::{self, Runtime};
 
 use crate::config::Config;
 use crate::coordinator::{Coordinator, Pods};
+use crate::external_metrics::{
+    self, Certificate, Counts as ExternalMetricsCounts, ExternalMetricsParts, TlsFileError, TlsFiles,
+};
 use crate::health;
 use crate::http::{
     ApiLimits, ApiMetrics, ApiParts, Authenticator, ReviewError, Reviewed, Reviewing, TokenError,
@@ -47,6 +50,7 @@ struct Parts {
     reaper: Arc<ReaperCounts>,
     reaper_interval: Duration,
     api: (ApiServer, ApiParts),
+    external_metrics: Option<(ApiServer, ExternalMetricsParts)>,
     admin: AdminThread,
     lifecycle: Lifecycle,
     admin_address: SocketAddr,
@@ -69,6 +73,17 @@ pub enum BuildError {
     /// Whoever collects traces.
     #[error(transparent)]
     Export(#[from] ExportError),
+    /// The certificate of the external metrics API.
+    #[error(transparent)]
+    ExternalMetricsTls(#[from] TlsFileError),
+    /// Its port.
+    #[error("external_metrics.listen: cannot listen on {address}: {source}")]
+    ExternalMetrics {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
     /// The API port.
     #[error("api.listen: cannot listen on {address}: {source}")]
     Api {
@@ -111,8 +126,12 @@ impl BuildError {
     /// What whoever started the process is told.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Outside(_) | Self::Token(_) | Self::Kubernetes(_) => Exit::Config,
-            Self::Api { source, .. } | Self::Admin { source, .. } => Exit::of_bind_error(source),
+            Self::Outside(_) | Self::Token(_) | Self::Kubernetes(_) | Self::ExternalMetricsTls(_) => {
+                Exit::Config
+            }
+            Self::Api { source, .. } | Self::Admin { source, .. } | Self::ExternalMetrics { source, .. } => {
+                Exit::of_bind_error(source)
+            }
             Self::Export(ExportError::Setting(_)) => Exit::Config,
             Self::Export(ExportError::Thread(_)) | Self::System { .. } => Exit::Internal,
         }
@@ -176,8 +195,9 @@ impl Parts {
             }
             None => (Tracer::default(), None),
         };
-        let coordinator = Arc::new(Coordinator::new(config, outside.clone(), pods, clock, tracer));
+        let coordinator = Arc::new(Coordinator::new(config, outside.clone(), pods, clock.clone(), tracer));
         let reviewer = kubernetes
+            .clone()
             .filter(|_| config.kubernetes.token_review)
             .map(|kubernetes| Arc::new(Reviewer(kubernetes)) as Arc<dyn TokenReviewer>);
         let authenticator = Authenticator::new(&config.auth, reviewer)?;
@@ -190,6 +210,13 @@ impl Parts {
         let reaper = Arc::<ReaperCounts>::default();
         let mut metrics = Metrics::new(&build);
         let api_metrics = ApiMetrics::register(&mut metrics);
+        let counts = ExternalMetricsCounts::register(&mut metrics);
+        let external_metrics = match kubernetes {
+            Some(kubernetes) => {
+                external_metrics(config, kubernetes, &coordinator, (clock, counts, lifecycle.clone()))?
+            }
+            None => None,
+        };
         let lines = log.clone();
         metrics.register_collector(Box::new(ControlCollector {
             coordinator: Arc::clone(&coordinator),
@@ -229,6 +256,7 @@ impl Parts {
             reaper,
             reaper_interval,
             api: (server, api),
+            external_metrics,
             admin,
             lifecycle,
             admin_address,
@@ -242,6 +270,14 @@ impl Parts {
         let (server, api) = self.api;
         let api_address = server.address();
         let mut api = tokio::spawn(serve(server, api));
+        if let Some((server, parts)) = self.external_metrics {
+            tracing::info!(external_metrics = %server.address(), "listening");
+            tokio::spawn(async move {
+                if let Err(error) = external_metrics::serve(server, parts).await {
+                    tracing::error!(%error, "the external metrics API ended by itself");
+                }
+            });
+        }
         let coordinator = Arc::clone(&self.coordinator);
         let acting = tokio::spawn(async move { coordinator.run().await });
         if let Some(bus) = self.outside.bus.clone() {
@@ -280,6 +316,37 @@ impl Parts {
         tracing::info!("stopped");
         Ok((exit, self.admin))
     }
+}
+
+/// The external metrics API, where it is switched on: bound, and certain of its certificate.
+fn external_metrics(
+    config: &Config,
+    kubernetes: Arc<Kubernetes>,
+    coordinator: &Coordinator,
+    (clock, counts, lifecycle): (Clock, ExternalMetricsCounts, Lifecycle),
+) -> Result<Option<(ApiServer, ExternalMetricsParts)>, BuildError> {
+    let settings = &config.external_metrics;
+    let (Some(address), Some(cert), Some(key)) =
+        (settings.listen, settings.tls_cert_file.clone(), settings.tls_key_file.clone())
+    else {
+        return Ok(None);
+    };
+    let certificate = Certificate::load(TlsFiles { cert, key })?;
+    let server =
+        ApiServer::bind(address).map_err(|source| BuildError::ExternalMetrics { address, source })?;
+    let parts = ExternalMetricsParts {
+        certificate,
+        reload_interval: settings.reload_interval,
+        proxies: kubernetes.front_proxies(),
+        health: coordinator.health(),
+        clock,
+        namespace: kubernetes.namespace().to_owned(),
+        selector: config.kubernetes.selector.clone(),
+        reviewer: kubernetes,
+        counts,
+        lifecycle,
+    };
+    Ok(Some((server, parts)))
 }
 
 impl Probe for ControlProbe {

@@ -19,6 +19,7 @@ use tidegate_service::telemetry::{ExportSettings, Identity, Protocol, check_endp
 use tidegate_service::{config_section, process};
 
 pub(crate) use self::servers::{Bus, Store};
+use crate::external_metrics::config::ExternalMetrics;
 use crate::http::{Auth, check_auth};
 use crate::kubernetes::config::Kubernetes;
 use crate::plan::{AutoRebalance, BudgetConfig, PlanConfig, SlowConfig};
@@ -54,6 +55,9 @@ config_section! {
         pub history: History = section();
         /// Where the gateways are pods: what is watched there, and what may be changed.
         pub kubernetes: Kubernetes = section();
+        /// The external metrics API of Kubernetes, by which a HorizontalPodAutoscaler follows connections. A cluster has one such
+        /// server at most.
+        pub external_metrics: ExternalMetrics = section();
         /// What the control plane tells about itself.
         pub telemetry: Telemetry = section();
     }
@@ -206,10 +210,16 @@ impl Configuration for Config {
     fn settle(&mut self, _: &Sources) {}
 
     fn check(&self, checks: &mut Checks<'_>) {
-        let (api, admin) = (self.api.listen, self.admin.listen);
-        if api.port() != 0 && api.port() == admin.port() {
-            let message = format!("both listen on port {}; give each its own", api.port());
-            checks.fault(&["api.listen", "admin.listen"], message);
+        let ports = [
+            ("api.listen", Some(self.api.listen)),
+            ("admin.listen", Some(self.admin.listen)),
+            ("external_metrics.listen", self.external_metrics.listen),
+        ];
+        let ports = ports.map(|(key, address)| (key, address.map_or(0, |address| address.port())));
+        for (index, (key, port)) in ports.iter().enumerate() {
+            if let Some((other, _)) = ports[..index].iter().find(|(_, taken)| *port != 0 && taken == port) {
+                checks.fault(&[other, key], format!("both listen on port {port}; give each its own"));
+            }
         }
         if self.election.renew * 3 > self.election.lease {
             checks.fault(
@@ -220,6 +230,7 @@ impl Configuration for Config {
         servers::check(&self.store, &self.bus, checks);
         check_auth(&self.auth, checks);
         self.kubernetes.check(checks);
+        self.external_metrics.check(self.kubernetes.enabled, checks);
     }
 }
 

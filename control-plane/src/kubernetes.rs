@@ -6,6 +6,7 @@
 //!
 //! Which permission each part needs, and which switch it belongs to, is in `docs/kubernetes-rbac.md`.
 
+mod access_review;
 mod cluster;
 pub mod config;
 mod deletion_cost;
@@ -13,6 +14,7 @@ mod events;
 mod evict;
 mod facts;
 mod feed;
+mod front_proxy;
 mod lease;
 mod link;
 mod listing;
@@ -31,9 +33,10 @@ use tokio::sync::{Mutex, watch as levels};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
+use crate::external_metrics::{AccessReviewer, Caller, Deciding, FrontProxy};
 use crate::http::{ReviewError, Reviewing, TokenReviewer};
 
-pub use self::deletion_cost::{COST_OF_DRAINED, CostWish, cost_of};
+pub use self::deletion_cost::CostWish;
 pub use self::events::Note;
 pub use self::evict::Evicted;
 pub use self::feed::PodFeed;
@@ -97,6 +100,18 @@ impl Kubernetes {
         (receiver, tokio::spawn(watch::run(self.client.clone(), watched, views)))
     }
 
+    /// The namespace of the gateways.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Starts to watch who the API server's aggregator is. The task ends when no receiver is left.
+    pub(crate) fn front_proxies(&self) -> levels::Receiver<Option<Arc<FrontProxy>>> {
+        let (proxies, receiver) = levels::channel(None);
+        tokio::spawn(front_proxy::run(self.client.clone(), proxies));
+        receiver
+    }
+
     /// The lead of this control plane's replicas.
     pub fn leadership(&self) -> Arc<dyn Leadership> {
         // Two tries that fail, and there is still time for a third before the leader has to step down.
@@ -148,6 +163,18 @@ impl TokenReviewer for Kubernetes {
     fn review<'a>(&'a self, token: &'a str) -> Reviewing<'a> {
         Box::pin(async move {
             let review = token_review::review(&self.client, token, &self.settings.token_audience);
+            match timeout(CALL_TIMEOUT, review).await {
+                Ok(answer) => answer.map_err(|error| ReviewError(error.to_string())),
+                Err(_) => Err(ReviewError("the API server took too long".to_owned())),
+            }
+        })
+    }
+}
+
+impl AccessReviewer for Kubernetes {
+    fn may_read<'a>(&'a self, caller: &'a Caller, namespace: &'a str, metric: &'a str) -> Deciding<'a> {
+        Box::pin(async move {
+            let review = access_review::may_read(&self.client, caller, namespace, metric);
             match timeout(CALL_TIMEOUT, review).await {
                 Ok(answer) => answer.map_err(|error| ReviewError(error.to_string())),
                 Err(_) => Err(ReviewError("the API server took too long".to_owned())),

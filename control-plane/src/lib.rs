@@ -18,6 +18,7 @@ mod coordinator;
 pub mod ctl;
 mod dashboard;
 mod election;
+mod external_metrics;
 mod health;
 pub mod http;
 pub mod index;
@@ -32,4 +33,5 @@ mod store;
 
 pub use self::app::{App, BuildError};
 pub use self::config::Config;
+pub use self::external_metrics::TlsFileError;
 pub use self::outside::OutsideError;

@@ -40,6 +40,14 @@ fn a_control_plane_that_is_told_nothing_is_alone_on_the_documented_ports() {
 fn settings_that_cannot_go_together_are_refused() {
     assert_fault(&["election.renew=4s"], "third of the lease");
     assert_fault(&["api.listen=127.0.0.1:9000"], "both listen on port 9000");
+    let (listen, cert) = ("external_metrics.listen=127.0.0.1:6443", "external_metrics.tls_cert_file=/c");
+    let key = "external_metrics.tls_key_file=/k";
+    assert_fault(&[listen, cert, "kubernetes.enabled=true"], "both are needed with external_metrics.listen");
+    assert_fault(&[listen, cert, key], "set kubernetes.enabled");
+    assert_fault(
+        &[listen, cert, key, "kubernetes.enabled=true", "admin.listen=[::]:6443"],
+        "both listen on port 6443",
+    );
     assert_fault(&["bus.url=nats://127.0.0.1"], "share a store as well");
     assert_fault(&["store.url=postgres://x"], "memory: or redis://HOST:PORT");
     assert_fault(&["agents.urls=10.0.0.7:9000"], "http://HOST:PORT");

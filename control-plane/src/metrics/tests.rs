@@ -10,6 +10,7 @@ use tidegate_service::trace::Tracer;
 
 use super::*;
 use crate::config::Config;
+use crate::external_metrics::Counts;
 use crate::http::ApiMetrics;
 use crate::outside::Outside;
 
@@ -26,6 +27,7 @@ async fn metrics() -> Metrics {
     let outside = Outside::start(&config, &clock).await.unwrap();
     let mut metrics = Metrics::new(&BuildInfo { program: "tidegate-control-plane", version: "0.0.0" });
     ApiMetrics::register(&mut metrics);
+    Counts::register(&mut metrics);
     metrics.register_collector(Box::new(ControlCollector {
         coordinator: Arc::new(Coordinator::new(&config, outside, None, clock, Tracer::default())),
         reaper: Arc::default(),
@@ -58,6 +60,7 @@ async fn the_promised_names_exist() {
         "tidegate_displaced_sessions 0",
         "tidegate_reaped_total{what=\"route\"} 0",
         "tidegate_agents{state=\"reachable\"} 0",
+        "tidegate_external_metrics_requests_total{outcome=\"unknown\"} 0",
         "tidegate_tick_duration_seconds_total 0",
         "tidegate_log_lines_dropped_total 3",
     ] {
