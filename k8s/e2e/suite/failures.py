@@ -1,8 +1,10 @@
 """Rows of things that break: leaders, the API server, processes, nodes, backends, all replicas of the control plane."""
 
-from .drains import DEPLOYMENT
 from .rows import row
-from .stage import CONTROL_PLANES, RELEASE, cluster, expect, get, kill_process, kubectl, name, pods, ready, settled, until
+from .stage import (
+    CONTROL_PLANES, DEPLOYMENT, RELEASE, cluster, expect, get, kill_process, kubectl, modes, name, pods, ready, settled, spare_host,
+    until,
+)
 from .traffic import Traffic
 
 
@@ -15,13 +17,14 @@ def leader_killed(world):
     """the leader dies in the middle of a rollout: another one goes on under a higher epoch, within the lease"""
     before = lease()
     with Traffic(world, 120, ["most-returns-of-a-client=3"]) as traffic:
-        world.control.start("e2e-leader", kind="rollout", window="30s", maxRate=300)
-        until(lambda: world.control.operation("e2e-leader")["state"] == "Running", 20, "the rollout to run")
+        identity = world.new_name("leader")
+        world.control.start(identity, kind="rollout", window="30s", maxRate=300)
+        until(lambda: world.control.operation(identity)["state"] == "Running", 20, "the rollout to run")
         leader = next(name(pod) for pod in pods(CONTROL_PLANES) if before["holderIdentity"].startswith(name(pod)))
         kubectl("delete", "pod", leader, "--grace-period=0", "--force", "--wait=false")
         after = until(lambda: (now := lease())["holderIdentity"] not in ("", before["holderIdentity"]) and now, 30, "a new leader")
         expect(after["leaseTransitions"] > before["leaseTransitions"], (before, after))
-        world.control.finished("e2e-leader", 240)
+        world.control.finished(identity, 240)
         settled(3)
     settled(3, CONTROL_PLANES)
     return f"{traffic}; epoch {before['leaseTransitions']} → {after['leaseTransitions']}"
@@ -31,10 +34,11 @@ def leader_killed(world):
 def api_server_restarted(world):
     """the API server is away for ten seconds in the middle of a rollout, which goes on; nothing is seen twice"""
     with Traffic(world, 150, ["most-returns-of-a-client=3"]) as traffic:
-        world.control.start("e2e-api", kind="rollout", window="30s", maxRate=300)
-        until(lambda: world.control.operation("e2e-api")["state"] == "Running", 20, "the rollout to run")
+        identity = world.new_name("api")
+        world.control.start(identity, kind="rollout", window="30s", maxRate=300)
+        until(lambda: world.control.operation(identity)["state"] == "Running", 20, "the rollout to run")
         cluster("restart-api", "--away", "10")
-        over = world.control.finished("e2e-api", 240)
+        over = world.control.finished(identity, 240)
         settled(3)
     return f"{traffic}; {over['counters']['nodesOver']} nodes"
 
@@ -72,22 +76,38 @@ def control_plane_gone(world):
 
 @row
 def bus_lost(world):
-    """the NATS pod is deleted: named degraded mode, back to normal, nothing that was acknowledged is lost"""
-    with Traffic(world, 60, ["refused-for-now=1000000", "catch-up=10s"]) as traffic:
-        kubectl("delete", "pod", f"--selector=app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component=nats", "--wait=false")
-        settled(1, "app.kubernetes.io/component=nats")
-        until(lambda: world.control.health()["bus"] == "up", 30, "the bus to be up again")
-    return traffic
+    """the NATS pod is deleted: a named degraded mode, back to normal, nothing that was acknowledged is lost"""
+    return backend_lost(world, "nats", "bus")
+
+
+@row
+def store_lost(world):
+    """the Redis pod is deleted, its disk is kept: a named degraded mode, back to normal, nothing acknowledged is lost"""
+    return backend_lost(world, "redis", "store")
+
+
+def backend_lost(world, component, role):
+    with Traffic(world, 60) as traffic:
+        before = name(pods(f"app.kubernetes.io/component={component}")[0])
+        kubectl("delete", "pod", before, "--wait=false")
+        named = until(lambda: {mode for mode in modes(world.inside) if mode.startswith(role)}, 30, f"a mode of the {role}")
+        settled(1, f"app.kubernetes.io/component={component}")
+        until(lambda: not modes(world.inside), 30, "all gateways to be back to normal")
+        until(lambda: world.control.health()[role] == "up", 30, f"the {role} to be up for the control plane too")
+    return f"{traffic}; {traffic.counts['refused for now']} publishes refused for now; {', '.join(sorted(named))}"
 
 
 @row
 def node_lost(world):
-    """a node loses power: its sessions live elsewhere within the lease, and it comes back"""
-    victim = next(pod for pod in ready() if pod["spec"]["nodeName"] != "node-1")
-    host = victim["spec"]["nodeName"]
-    with Traffic(world, 90, ["resume-from-loss-p99=60s"]) as traffic:
+    """a node loses power: its sessions live elsewhere, without ghosts; it comes back, and pods are spread again"""
+    host = spare_host()
+    theirs = {name(pod) for pod in ready() if pod["spec"]["nodeName"] == host}
+    with Traffic(world, 110) as traffic:
         cluster("node", "kill", host)
-        until(lambda: name(victim) not in [name(pod) for pod in ready()], 80, f"{host} to be given up")
+        until(lambda: not theirs & {name(pod) for pod in ready()}, 90, f"{host} to be given up")
     cluster("node", "start", host)
     settled(3, seconds=400)
+    settled(3, CONTROL_PLANES, seconds=400)
+    hosts = {pod["spec"]["nodeName"] for pod in ready()}
+    expect(len(hosts) == 3, f"three pods on {hosts}")
     return traffic

@@ -5,15 +5,23 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent.parent
 ROOT = HERE.parent.parent
 CLUSTER = ROOT / "k8s/cluster/cluster"
+sys.path.insert(0, str(CLUSTER.parent))
+
+from harness import layout  # noqa: E402
+
 CHART = ROOT / "helm/tidegate"
+# A folder of the machine that every node sees, and that is gone with the cluster: what Redis writes outlives its pod in it.
+REDIS_DISK = layout.RUN / "redis"
 RELEASE = "tidegate"
 NAMESPACE = "default"
+DEPLOYMENT = f"deployment/{RELEASE}-gateway"
 GATEWAYS = "app.kubernetes.io/component=gateway"
 CONTROL_PLANES = "app.kubernetes.io/component=control-plane"
 # The one of the development preset.
@@ -65,11 +73,19 @@ def helm(*words, **options):
     return cluster("helm", *words, **options)
 
 
-def install(*settings, seconds=180):
-    """Installs or upgrades the release, and waits until its pods are Ready."""
-    values = [word for setting in settings for word in ("--set", setting)]
+def install(seconds=240):
+    """Installs the release, and waits until its pods are Ready."""
+    REDIS_DISK.mkdir(exist_ok=True)
+    REDIS_DISK.chmod(0o777)  # the pod's user owns nothing out here
     files = ["--values", CHART / "values-dev.yaml", "--values", HERE / "values.yaml"]
-    helm("upgrade", "--install", RELEASE, CHART, *files, *values, "--wait", f"--timeout={seconds}s")
+    disk = ["--set", f"devBackends.redis.volume.hostPath.path={REDIS_DISK}"]
+    helm("install", RELEASE, CHART, *files, *disk, "--wait", f"--timeout={seconds}s")
+
+
+def upgrade(*settings, seconds=240):
+    """Changes settings of the release, and waits until its pods are Ready."""
+    values = [word for setting in settings for word in ("--set", setting)]
+    helm("upgrade", RELEASE, CHART, "--reuse-values", *values, "--wait", f"--timeout={seconds}s")
 
 
 def pods(selector=GATEWAYS):
@@ -97,6 +113,58 @@ def settled(count, selector=GATEWAYS, seconds=180):
         return len(there) == count and all(is_ready(pod) for pod in there)
 
     until(condition, seconds, f"{count} pods of {selector}, all Ready")
+
+
+def spare_host():
+    """A node with a gateway that nothing else depends on: not the one of the single pods."""
+    return next(pod["spec"]["nodeName"] for pod in ready() if pod["spec"]["nodeName"] != "node-1")
+
+
+def drain(host):
+    kubectl("drain", host, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=150s")
+
+
+class Fewest:
+    """`with Fewest() as fewest:` looks all the time how many gateways are Ready, and keeps the lowest number."""
+
+    def __init__(self):
+        self.ready = sys.maxsize
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self.look, daemon=True)
+
+    def look(self):
+        while not self.over.wait(0.3):
+            try:
+                self.ready = min(self.ready, len(ready()))
+            except Failure:  # the API server is away: it says nothing about pods
+                pass
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+
+
+def modes(inside):
+    """Names of the degraded modes that gateways are in."""
+    return {mode for report in reports(inside) for mode in report["modes"]}
+
+
+def reports(inside):
+    """What each gateway says of itself, as far as it answers."""
+    for pod in pods():
+        ip = pod["status"].get("podIP")
+        status, text = inside.ask("GET", f"http://{ip}:9000/drain") if ip else (0, "")
+        if status == 200:
+            yield json.loads(text)
+
+
+def connections(inside):
+    """Clients on all gateways, as these say."""
+    return sum(report["connections"] for report in reports(inside))
 
 
 def address():
@@ -202,13 +270,3 @@ class ControlPlane:
         status, health = self.ask("GET", "/v1/cluster")
         expect(status == 200, f"GET /v1/cluster: {status} {health}")
         return health
-
-
-def connections(inside):
-    """Clients on all gateways, as these say."""
-    total = 0
-    for pod in pods():
-        ip = pod["status"].get("podIP")
-        status, text = inside.ask("GET", f"http://{ip}:9000/drain") if ip else (0, "")
-        total += json.loads(text)["connections"] if status == 200 else 0
-    return total

@@ -3,26 +3,34 @@
 import json
 import subprocess
 import tempfile
+import time
 
 from .stage import CLUSTER, Failure, address, connections, expect, until
 
 PUBLISHERS = 4
+# Each goes to half of the sessions.
+MESSAGES_A_SECOND = 20
 # A cluster of this size on two cores takes its time; the figures are stated, and losses have no tolerance at all.
 CONNECT_SECONDS = 60
+# After the last message: for what is still to come, and for the roll call.
+END_SECONDS = 180
 
 
 class Traffic:
-    """`with Traffic(world, 40) as traffic:` connects everybody, lets the row act, and asks for the verdict at the end."""
+    """`with Traffic(world, 40) as traffic:` connects everybody, lets the row act, and asks for the verdict at the end.
+
+    Messages are sent for so many seconds; a row that acts for longer has shown nothing, and fails.
+    """
 
     def __init__(self, world, seconds, allow=()):
         self.world, self.seconds, self.allow = world, seconds, allow
-        self.counts = {}
+        self.counts, self.latencies = {}, {}
 
     def __enter__(self):
         world = self.world
         words = [CLUSTER, "exec-in-net", world.loadtest, "verify", "--url", f"ws://{address()}/ws", "--json", "--quiet"]
-        words += ["--channel-base", f"room:e2e-{world.next_number()}", "--presence", "30s", "--timeline"]
-        words += ["--subscribers", world.sessions, "--publishers", PUBLISHERS, "--rate", 100]
+        words += ["--channel-base", f"room:{world.new_name('traffic')}", "--presence", "30s", "--timeline"]
+        words += ["--subscribers", world.sessions, "--publishers", PUBLISHERS, "--rate", MESSAGES_A_SECOND]
         words += ["--duration", f"{self.seconds}s"]
         for bound in self.allow:
             words += ["--allow", bound]
@@ -38,23 +46,28 @@ class Traffic:
 
         try:
             until(connected, CONNECT_SECONDS, f"{world.sessions} clients to be connected")
-        except Failure:
+        except BaseException:
             self.stop()
             raise
+        self.began = time.monotonic()
         return self
 
     def __exit__(self, kind, _value, _traceback):
         if kind:
             self.stop()
             return
-        output, _ = self.process.communicate(timeout=self.seconds + 180)
+        acted = time.monotonic() - self.began
+        if acted > self.seconds:
+            self.stop()
+            raise Failure(f"the row acted for {acted:.0f} s, messages were sent for {self.seconds} s")
+        output, _ = self.process.communicate(timeout=self.seconds + END_SECONDS)
         if not output:
             self.raise_failure()
         verdict = json.loads(output)
         self.log.close()
         self.counts = verdict["counts"]
         self.latencies = {latency["name"]: latency for latency in verdict["latencies"]}
-        expect(verdict["verdict"] == "passed", f"the verdict is {verdict['verdict']}: {verdict['faults']['first'][:5]}")
+        expect(verdict["verdict"] == "passed", f"the verdict is {verdict['verdict']}: {verdict['faults']['first'][:5]}; {self}")
 
     def stop(self):
         self.process.kill()
@@ -67,7 +80,15 @@ class Traffic:
 
     def __str__(self):
         counts = self.counts
-        told = ["clients that came back", "most returns of a client", "peak retries a second"]
+        told = ["clients that came back", "most returns of a client", "peak retries a second", "refused connects"]
         zeros = "/".join(str(counts.get(word, 0)) for word in ("lost", "duplicated", "reordered"))
         figures = ", ".join(f"{counts.get(word, 0)} {word}" for word in told)
-        return f"{zeros} lost/duplicated/reordered of {counts.get('delivered', 0)}, {figures}"
+        return f"{zeros} lost/duplicated/reordered of {counts.get('delivered', 0)}, {figures}{self.resumes()}"
+
+    def resumes(self):
+        """How long clients were without a session, from the end of the one connection."""
+        took = self.latencies.get("from loss to resume")
+        if not took or not took["count"]:
+            return ""
+        seconds = {part: took[f"{part}_us"] / 1e6 for part in ("p50", "p99", "max")}
+        return f"; from loss to resume {seconds['p50']:.2f} / {seconds['p99']:.2f} / {seconds['max']:.2f} s (p50, p99, longest)"

@@ -32,6 +32,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 pub(crate) use self::bounds::Bound;
 use self::clients::{Cast, Clients, Standing, Step};
@@ -106,13 +107,17 @@ const ROLL_CALL: Duration = Duration::from_millis(500);
 /// Runs it to the end.
 pub(crate) fn run(mut plan: VerifyPlan) -> Result<Report, Failure> {
     plan.check()?;
-    let folder = tempfile::tempdir().map_err(Failure::system("making a folder for logs"))?;
-    let logs = plan.logs.clone().unwrap_or_else(|| folder.path().to_owned());
+    // Only a stage has logs: without one nothing is written, so that a read-only root file system will do.
+    let folder = match (&plan.stage, &plan.logs) {
+        (Some(_), None) => Some(tempfile::tempdir().map_err(Failure::system("making a folder for logs"))?),
+        _ => None,
+    };
+    let logs = plan.logs.clone().or_else(|| Some(folder.as_ref()?.path().to_owned())).unwrap_or_default();
     let stage = match plan.start_stage(&logs) {
         Ok(stage) => stage,
         Err(failure) => {
             // It names a log in there.
-            let _ = folder.keep();
+            folder.map(TempDir::keep);
             return Err(failure);
         }
     };
@@ -128,11 +133,9 @@ pub(crate) fn run(mut plan: VerifyPlan) -> Result<Report, Failure> {
         plan,
     };
     engine.run(&mut verify)?;
-    let is_ours = verify.plan.logs.is_none() && verify.plan.stage.is_some();
     let mut report = verify.report()?;
-    if report.verdict == Verdict::Failed && is_ours {
-        let kept = folder.keep();
-        report.details.insert("logs", json!(kept));
+    if let (Verdict::Failed, Some(folder)) = (report.verdict, folder) {
+        report.details.insert("logs", json!(folder.keep()));
     }
     Ok(report)
 }
