@@ -14,6 +14,7 @@
 //! | `rebalance` | who has too many sessions |
 //! | `guards` | may clients be moved at all |
 //! | `budget`, `share` | how many a second, over all nodes, and who of them |
+//! | `deletion_cost` | which pods should a scale-down take first |
 
 mod accept;
 mod adopt;
@@ -21,6 +22,7 @@ mod advance;
 mod budget;
 mod command;
 mod conditions;
+mod deletion_cost;
 mod forecast;
 mod guards;
 mod rebalance;
@@ -47,8 +49,8 @@ pub use self::forecast::forecast;
 pub use self::rebalance::AutoRebalance;
 pub use self::slow::SlowConfig;
 use self::want::Want;
-use crate::index::{Fleet, NodeView, Peers};
-use crate::model::{BudgetHealth, ConditionKind, Millis, Operation, Step};
+use crate::index::{Fleet, Peers};
+use crate::model::{BudgetHealth, ConditionKind, Millis, Operation};
 
 /// The operations that are not over, by id. The planner adds those that it adopts or begins itself.
 pub type Operations = BTreeMap<OperationId, Operation>;
@@ -168,9 +170,7 @@ impl Planner {
         }
         self.order(fleet, operations, wants, now, &mut actions);
         self.block(fleet, now, &mut actions);
-        actions.extend(
-            fleet.nodes().filter(|node| node.pod.is_some()).map(|node| deletion_cost(operations, node)),
-        );
+        actions.extend(deletion_cost::of_pods(fleet, operations));
         self.persist(&before, operations, &mut actions);
         actions
     }
@@ -223,14 +223,3 @@ impl Planner {
         }
     }
 }
-
-/// Pods that are being emptied go first, whatever they still have; of the others, those with fewer clients. By doublings,
-/// so that the number hardly ever changes.
-fn deletion_cost(operations: &Operations, node: &NodeView) -> Action {
-    let is_out = |operation: &Operation| operation.step(&node.name).is_some_and(Step::is_active);
-    let doublings = (u64::BITS - node.connections().leading_zeros()).cast_signed();
-    let cost = if operations.values().any(is_out) { COST_OF_THE_DRAINED } else { doublings };
-    Action::DeletionCost { node: Arc::clone(&node.name), cost }
-}
-
-const COST_OF_THE_DRAINED: i32 = -1_000;

@@ -60,6 +60,11 @@ impl HandshakeOutcome {
         Self::Draining,
     ];
 
+    /// Whether a client was sent away that a node with more room or time would have taken.
+    pub(crate) const fn is_for_want_of_room(self) -> bool {
+        matches!(self, Self::RateLimit | Self::NodeLimit | Self::ClusterLimit | Self::Overloaded)
+    }
+
     /// Metric label and log field.
     pub(crate) const fn name(self) -> &'static str {
         match self {

@@ -59,7 +59,7 @@ impl Coordinator {
             order.seq = lead.seq;
         }
         let agents = self.agents_by_name();
-        self.tell_pods(&work.pods, &operations, &fleet);
+        self.tell_pods(&work.pods, &operations);
         let (flushed, (), ()) = join!(
             self.store.flush(),
             self.tell(lead.epoch, work.orders, &agents),
@@ -109,9 +109,9 @@ impl Coordinator {
         self.agents.block(agents.values().cloned().collect(), &list).await;
     }
 
-    fn tell_pods(&self, actions: &[Action], operations: &Operations, fleet: &Fleet) {
+    fn tell_pods(&self, actions: &[Action], operations: &Operations) {
         if let Some(pods) = &self.pods {
-            pods.perform(actions, operations, fleet, self.clock.now());
+            pods.perform(actions, operations, self.clock.now());
         }
     }
 

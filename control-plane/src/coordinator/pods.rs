@@ -7,7 +7,7 @@ use tidegate_cluster::Leadership;
 use tidegate_protocol::drain::OperationId;
 use tidegate_protocol::time::Millis;
 
-use crate::index::{Fleet, Seen};
+use crate::index::Seen;
 use crate::kubernetes::{Kubernetes, PodLink};
 use crate::plan::{Action, Operations};
 
@@ -38,12 +38,12 @@ impl Pods {
     }
 
     /// Hands over what the plan wants of Kubernetes. An API server that is away holds up no order to a gateway.
-    pub(super) fn perform(&self, actions: &[Action], operations: &Operations, fleet: &Fleet, now: Millis) {
+    pub(super) fn perform(&self, actions: &[Action], operations: &Operations, now: Millis) {
         let nodes_of = |op: &OperationId| {
             let steps = operations.get(op).into_iter().flat_map(|operation| &operation.steps);
             steps.filter(|step| step.is_active()).map(|step| Arc::clone(&step.node)).take(NOTES_MAX).collect()
         };
-        self.link().push(actions, fleet, nodes_of, now);
+        self.link().push(actions, nodes_of, now);
     }
 
     fn link(&self) -> MutexGuard<'_, PodLink> {

@@ -18,6 +18,8 @@ pub struct Peers {
     pub capacity: u64,
     /// 99th percentile of handshakes on the slowest of them: milliseconds.
     pub handshake_p99_ms: f64,
+    /// Part of the handshakes of the last seconds that they refused for want of room, 0 to 1.
+    pub handshake_error_ratio: f64,
     /// 99th percentile of resumes on the slowest of them: milliseconds.
     pub resume_p99_ms: f64,
     /// Handshakes that they would take now, together; none where one of them has no limit.
@@ -48,16 +50,22 @@ impl Peers {
     /// Of these nodes.
     pub fn over<'n>(nodes: impl Iterator<Item = &'n NodeView>) -> Self {
         let mut sums = Self { free_permits: Some(0), ..Self::default() };
+        let (mut taken, mut refused) = (0.0, 0.0);
         for node in nodes {
             let Some(report) = &node.report else { continue };
             sums.nodes += 1;
             sums.connections += report.connections;
             sums.capacity += report.capacity;
             sums.handshake_p99_ms = sums.handshake_p99_ms.max(report.load.handshake_p99_ms);
+            taken += report.load.handshakes_per_second;
+            refused += report.load.refused_per_second;
             sums.resume_p99_ms = sums.resume_p99_ms.max(report.load.resume_p99_ms);
             sums.free_permits = sums.free_permits.zip(report.load.free_permits).map(|(sum, free)| sum + free);
             sums.store = worse(sums.store, report.store);
             sums.bus = worse(sums.bus, report.bus);
+        }
+        if refused > 0.0 {
+            sums.handshake_error_ratio = refused / (taken + refused);
         }
         sums
     }

@@ -1,8 +1,7 @@
 //! Telling a scale-down which pod to take first: `controller.kubernetes.io/pod-deletion-cost`, the lowest goes first.
 //!
 //! Place in the path: `push` for the plan's `DeletionCost`. Each change is a write to the API server and goes out to all
-//! that watch pods (KEP-2255 warns of it), so the number of connections is rounded to a power of two, only a change of
-//! that is written, and not more than so many in a minute.
+//! that watch pods (KEP-2255 warns of it), so only a change is written, and not more than so many in a minute.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -15,15 +14,6 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::facts::DELETION_COST;
-
-/// A pod that is to be drained goes before all others.
-pub const COST_OF_DRAINED: i32 = -1000;
-
-/// The cost of a pod with so many connections: 0 for none, else one more than the whole part of its binary logarithm.
-pub fn cost_of(connections: u64) -> i32 {
-    // At most 64, so it fits.
-    i32::try_from(u64::BITS - connections.leading_zeros()).unwrap_or(i32::MAX)
-}
 
 /// Decides which costs are written now.
 #[derive(Debug)]
@@ -101,17 +91,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cost_changes_when_the_connections_double() {
-        let costs = [0, 1, 2, 3, 4, 1000, 1023, 1024, u64::MAX].map(cost_of);
-
-        assert_eq!(costs, [0, 1, 2, 2, 3, 10, 10, 11, 64]);
-    }
-
-    #[test]
     fn only_what_differs_is_written_and_no_more_than_allowed_in_a_minute() {
         let start = Instant::now();
         let mut writer = CostWriter::new(nonzero(2), start);
-        let wishes = [wish("a", 3, 3), wish("b", 5, 4), wish("c", COST_OF_DRAINED, 7), wish("d", 9, 0)];
+        let wishes = [wish("a", 3, 3), wish("b", 5, 4), wish("c", -1_000, 7), wish("d", 9, 0)];
 
         let first = writer.admit(wishes.clone(), start);
         assert_eq!(names(&first), ["c", "b"], "what is drained goes first, what stands is left alone");

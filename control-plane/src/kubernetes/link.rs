@@ -7,18 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_protocol::drain::{DrainPhase, OperationId};
+use tidegate_protocol::drain::OperationId;
 use tidegate_protocol::time::Millis;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::deletion_cost::{COST_OF_DRAINED, CostWish, cost_of};
+use super::deletion_cost::CostWish;
 use super::events::Note;
 use super::evict::Evicted;
 use super::feed::PodFeed;
 use super::view::ClusterView;
 use super::{Kubernetes, PodFacts};
-use crate::index::{Fleet, NodeView, Seen};
+use crate::index::Seen;
 use crate::plan::Action;
 
 /// Evictions and Events that wait for the API server; what does not fit is asked again with the next tick, or not said.
@@ -103,7 +103,6 @@ impl PodLink {
     pub fn push(
         &mut self,
         actions: &[Action],
-        fleet: &Fleet,
         nodes_of: impl Fn(&OperationId) -> Vec<Arc<str>>,
         now: Millis,
     ) {
@@ -120,7 +119,7 @@ impl PodLink {
                 Action::Order { .. } | Action::Persist { .. } | Action::Block { .. } => {}
             }
         }
-        let wishes = self.wishes(fleet, &costs);
+        let wishes = self.wishes(&costs);
         self.costs.send_replace(wishes);
     }
 
@@ -148,23 +147,15 @@ impl PodLink {
         }
     }
 
-    fn wishes(&self, fleet: &Fleet, wanted: &BTreeMap<Arc<str>, i32>) -> Vec<CostWish> {
+    fn wishes(&self, wanted: &BTreeMap<Arc<str>, i32>) -> Vec<CostWish> {
         let view = self.views.borrow();
         let wish = |pod: &PodFacts| {
-            let of_node = fleet.node(&pod.name).and_then(usual_cost);
-            let cost = wanted.get(pod.name.as_str()).copied().or(of_node)?;
+            let cost = *wanted.get(pod.name.as_str())?;
             Some(CostWish { pod: pod.name.clone(), uid: pod.uid.clone(), cost, stands: pod.deletion_cost })
         };
         // One that is ending already is past all choice.
         view.pods.iter().filter(|pod| pod.termination.is_none()).filter_map(wish).collect()
     }
-}
-
-/// What a node's pod costs a scale-down; `None` while it has not said how many connections it has.
-fn usual_cost(node: &NodeView) -> Option<i32> {
-    let report = node.report.as_ref()?;
-    let stays = matches!(report.phase, DrainPhase::Serving | DrainPhase::Rebalancing);
-    Some(if stays { cost_of(report.connections) } else { COST_OF_DRAINED })
 }
 
 /// Evictions that were asked for, by the pod's identity: each is tried again only when that makes sense.

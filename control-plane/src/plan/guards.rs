@@ -28,7 +28,8 @@ pub(super) fn readings(
         add("resumeP99", format!("{:.0}ms", peers.resume_p99_ms), bound.to_string(), holds);
     }
     if let Some(bound) = guards.handshake_error_ratio {
-        add("handshakeErrorRatio", "not reported".to_owned(), bound.to_string(), true);
+        let ratio = peers.handshake_error_ratio;
+        add("handshakeErrorRatio", format!("{ratio:.3}"), bound.to_string(), ratio <= bound);
     }
     if let Some(bound) = guards.resume_ratio {
         let (resumed, lost) = outcomes;

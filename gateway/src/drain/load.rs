@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use crate::ending::HandshakeOutcome;
 use crate::metrics::stats::DurationTotal;
 use crate::node::Node;
 
@@ -17,6 +18,7 @@ pub(super) struct Rates(VecDeque<Look>);
 struct Look {
     at: Instant,
     handshakes: Vec<(f64, u64)>,
+    refused: u64,
     resumes: Vec<(f64, u64)>,
     messages_in: u64,
     messages_out: u64,
@@ -26,6 +28,7 @@ struct Look {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Pace {
     pub(super) handshakes_per_second: f64,
+    pub(super) refused_per_second: f64,
     pub(super) handshake_p99_ms: f64,
     pub(super) resume_p99_ms: f64,
     pub(super) messages_in_per_second: f64,
@@ -43,6 +46,7 @@ impl Rates {
         self.0.push_back(Look {
             at: now,
             handshakes: handshakes.buckets,
+            refused: refused_for_want_of_room(node),
             resumes: node.broker.stats.resume_durations.total().buckets,
             messages_in: node.stats.iter().map(|stats| stats.messages_in.get()).sum(),
             messages_out: node.stats.iter().map(|stats| stats.messages_out.get()).sum(),
@@ -59,12 +63,20 @@ impl Rates {
         let rate = |count: u64| as_float(count) / seconds;
         Pace {
             handshakes_per_second: rate(buckets.iter().map(|(_, count)| count).sum()),
+            refused_per_second: rate(last.refused.saturating_sub(first.refused)),
             handshake_p99_ms: percentile(&buckets, 0.99) * 1e3,
             resume_p99_ms: percentile(&between(&first.resumes, &last.resumes), 0.99) * 1e3,
             messages_in_per_second: rate(last.messages_in.saturating_sub(first.messages_in)),
             messages_out_per_second: rate(last.messages_out.saturating_sub(first.messages_out)),
         }
     }
+}
+
+fn refused_for_want_of_room(node: &Node) -> u64 {
+    let outcomes = HandshakeOutcome::ALL.into_iter().filter(|outcome| outcome.is_for_want_of_room());
+    outcomes
+        .flat_map(|outcome| node.stats.iter().map(move |stats| stats.handshakes[outcome as usize].get()))
+        .sum()
 }
 
 /// What was observed between two looks.

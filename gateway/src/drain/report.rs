@@ -86,6 +86,7 @@ impl Drain {
         DrainLoad {
             permille: u16::try_from(open * 1_000 / most.max(1)).unwrap_or(u16::MAX),
             handshakes_per_second: pace.handshakes_per_second,
+            refused_per_second: pace.refused_per_second,
             handshake_p99_ms: pace.handshake_p99_ms,
             handshaking: sum(|stats| stats.handshaking.get()),
             parser_states,
@@ -95,7 +96,7 @@ impl Drain {
             messages_in_per_second: pace.messages_in_per_second,
             messages_out_per_second: pace.messages_out_per_second,
             free_connections: most.saturating_sub(open),
-            free_permits: None,
+            free_permits: node.rate.as_ref().map(|rate| rate.free(Instant::now())),
             resumed_total: sessions.resumed_total,
             not_resumed_total: sessions.not_resumable_total,
             resume_p99_ms: pace.resume_p99_ms,

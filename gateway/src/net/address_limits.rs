@@ -164,10 +164,20 @@ impl HandshakeRate {
         Self { origin: now, interval_ns, ahead_ns_max, due_ns: AtomicU64::new(0) }
     }
 
+    /// How many handshakes could begin now, one after the other, without waiting.
+    pub(crate) fn free(&self, now: Instant) -> u64 {
+        let ahead_ns = self.due_ns.load(Ordering::Relaxed).saturating_sub(self.nanoseconds(now));
+        self.ahead_ns_max.checked_sub(ahead_ns).map_or(0, |left_ns| left_ns / self.interval_ns + 1)
+    }
+
+    fn nanoseconds(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.origin).as_nanos()).unwrap_or(u64::MAX)
+    }
+
     /// Takes one handshake from the schedule. A refused one leaves the schedule as it is, so that a flood cannot lock
     /// everyone out.
     pub(crate) fn try_take(&self, now: Instant) -> RateVerdict {
-        let now_ns = u64::try_from(now.saturating_duration_since(self.origin).as_nanos()).unwrap_or(u64::MAX);
+        let now_ns = self.nanoseconds(now);
         let taken = self.due_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |due_ns| {
             let due_ns = due_ns.max(now_ns);
             (due_ns - now_ns <= self.ahead_ns_max).then(|| due_ns.saturating_add(self.interval_ns))

@@ -227,6 +227,23 @@ fn guards_slow_pause_or_abort() {
 }
 
 #[test]
+fn a_guard_is_broken_by_peers_that_refuse_clients_for_want_of_room() {
+    let mut stage = Stage::new(&[600, 10, 10]);
+    let guards = json!({"handshakeErrorRatio": 0.05});
+    stage.ask("d", json!({"kind": "drain", "targets": pods(&["a"]), "guards": guards})).unwrap();
+    for (name, taken, refused) in [("b", 60.0, 4.0), ("c", 36.0, 0.0)] {
+        stage.node(name).load.handshakes_per_second = taken;
+        stage.node(name).load.refused_per_second = refused;
+    }
+    stage.tick();
+    assert_eq!(stage.why("d", ConditionKind::Paused), None, "4 of 100");
+
+    stage.node("b").load.refused_per_second = 6.0;
+    stage.tick();
+    assert_eq!(stage.why("d", ConditionKind::Paused), Some("Guard"), "6 of 102");
+}
+
+#[test]
 fn a_guard_that_holds_again_lets_clients_move_after_a_while() {
     let mut stage = Stage::new(&[600, 10, 10]);
     stage.ask("d", json!({"kind": "drain", "targets": pods(&["a"])})).unwrap();

@@ -114,9 +114,11 @@ pub enum BackendHealth {
 pub struct DrainLoad {
     /// Connections per thousand that it takes.
     pub permille: u16,
-    /// Handshakes that ended, a second.
+    /// Handshakes that became connections, a second.
     pub handshakes_per_second: f64,
-    /// 99 of 100 of them took at most so long: milliseconds.
+    /// Handshakes that were refused since there was no room or no time for them, a second.
+    pub refused_per_second: f64,
+    /// 99 of 100 of those that became connections took at most so long: milliseconds.
     pub handshake_p99_ms: f64,
     /// Handshakes in progress.
     pub handshaking: u64,

@@ -135,3 +135,14 @@ fn a_rate_beyond_the_clock_s_resolution_still_admits() {
     let rate = rate(u32::MAX, start);
     assert_eq!(admitted(&rate, start, 10), 10);
 }
+
+#[test]
+fn as_many_handshakes_are_free_as_would_be_admitted_now() {
+    let start = Instant::now();
+    let rate = rate(10, start);
+    for (later_ms, taken, free) in [(0, 0, 10), (0, 7, 3), (100, 0, 4), (100, 4, 0), (5_000, 0, 10)] {
+        let now = start + Duration::from_millis(later_ms);
+        assert_eq!(admitted(&rate, now, taken), taken);
+        assert_eq!(rate.free(now), free, "{later_ms} ms");
+    }
+}
