@@ -50,6 +50,7 @@ EVERYTHING = {
     "controlPlane": {
         "api": {"tokens": [{"name": "admin", "role": "admin", "existingSecret": "operators", "key": "admin"}]},
         "rbac": {"tokenReview": True},
+        "externalMetrics": {"enabled": True, "tls": {"existingSecret": "metrics-tls", "caBundle": "Q0E="}, "annotations": {"example.com/a": "b"}},
     },
     "redis": {"existingSecret": "redis", "tls": {"caSecret": "redis-ca"}, "secretKeys": {"username": "user"}},
     "nats": {"existingSecret": "nats", "tls": {"caSecret": "nats-ca"}},

@@ -38,6 +38,15 @@ FAULTS = [
     (nested("gateway", {"tls": {"existingSecret": "a"}, "config": {"client": {"tls": {"cert_file": "/b", "key_file": "/c"}}}}), "keep one"),
     (nested("controlPlane.config.kubernetes.evict", False), "controlPlane.config.kubernetes.evict is written by the chart; set controlPlane.rbac.evict"),
     (nested("controlPlane.config.auth.tokens", [{"name": "a", "role": "view", "token": "x" * 20}]), "set controlPlane.api.tokens"),
+    (nested("controlPlane", {"enabled": False, "externalMetrics": {"enabled": True}}), "it is the control plane that serves them"),
+    (nested("controlPlane.externalMetrics", {"enabled": True, "tls": {"existingSecret": "s"}}), "set tls.caBundle to the authority's PEM"),
+    (nested("controlPlane.externalMetrics", {"enabled": True, "tls": {"caBundle": "Q0E="}}), "caBundle is for tls.existingSecret"),
+    (nested("controlPlane", {"externalMetrics": {"enabled": True}, "ports": {"externalMetrics": 8080}}), "controlPlane.ports: api, admin and"),
+    (
+        merged(nested("controlPlane.externalMetrics.enabled", True), nested("gateway.autoscaling.mode", "keda")),
+        "KEDA serves the same API",
+    ),
+    (nested("controlPlane.config.external_metrics.listen", "0.0.0.0:1"), "set controlPlane.externalMetrics.enabled"),
     (
         nested("gateway.apiKeys", [{"name": "a", "rights": ["read"], "existingSecret": "s", "key": "k"}] * 2),
         "has a name twice",
@@ -64,6 +73,7 @@ UNKNOWN = [
     (nested("devBackends.redis.persistent", True), "persistent"),
     (nested("controlPlane.config.budget.max_rat", 5), "max_rat"),
     (nested("controlPlane.api.tokens", [{"name": "a", "role": "root", "existingSecret": "s", "key": "k"}]), "role"),
+    (nested("controlPlane.externalMetrics.tls.caBundle", "-----BEGIN"), "caBundle"),
 ]
 
 

@@ -115,6 +115,12 @@ http://{{ include "tidegate.name" (list . "jaeger") }}:{{ ternary 4317 4318 (eq 
 {{- $tokens = append $tokens (dict "name" .name "role" .role "token_file" (printf "/etc/tidegate/api-tokens/%s" .name)) -}}
 {{- end -}}
 {{- if $tokens -}}{{- $_ := set $derived "auth" (dict "tokens" $tokens) -}}{{- end -}}
+{{- if $part.externalMetrics.enabled -}}
+{{- $_ := set $derived "external_metrics" (dict
+  "listen" (printf "0.0.0.0:%d" (int $part.ports.externalMetrics))
+  "tls_cert_file" "/etc/tidegate/external-metrics/tls.crt"
+  "tls_key_file" "/etc/tidegate/external-metrics/tls.key") -}}
+{{- end -}}
 {{- /* Operations are always traced: there are few. */ -}}
 {{- with include "tidegate.otlpEndpoint" . -}}
 {{- $_ := set $derived "telemetry" (dict "otlp_endpoint" . "otlp_protocol" $.Values.observability.tracing.protocol) -}}
