@@ -1,5 +1,6 @@
 //! The command line of `verify`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -51,6 +52,9 @@ pub(crate) struct VerifyArgs {
     /// How long messages are sent.
     #[arg(long, default_value = "10s", value_parser = parse_duration)]
     pub(crate) duration: Duration,
+    /// Send nothing more as soon as this file is there, though --duration is not over: for a script that knows when it is done.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["fault", "resume_storm"])]
+    pub(crate) stop_file: Option<PathBuf>,
     /// Most messages.
     #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub(crate) count: u64,
@@ -125,6 +129,7 @@ impl VerifyArgs {
             size_bytes: self.size,
             rate: self.rate,
             duration: self.duration,
+            stop_file: self.stop_file,
             count: self.count,
             mischief,
             settle: self.settle,

@@ -88,6 +88,8 @@ pub(crate) struct VerifyPlan {
     pub(crate) rate: u64,
     /// How long messages are sent.
     pub(crate) duration: Duration,
+    /// Nothing more is sent once this file is there.
+    pub(crate) stop_file: Option<PathBuf>,
     /// Most messages.
     pub(crate) count: u64,
     pub(crate) mischief: MischiefPlan,
@@ -419,7 +421,8 @@ impl Load for Verify {
                 Ok(Wake::At(now))
             }
             Part::Sending { from, until, .. } => {
-                if now >= until || self.clients.assigned() >= self.plan.count {
+                let is_stopped = self.plan.stop_file.as_ref().is_some_and(|file| file.exists());
+                if now >= until || is_stopped || self.clients.assigned() >= self.plan.count {
                     self.part = Part::Draining { from, stopped_at: now };
                     return Ok(Wake::At(now));
                 }

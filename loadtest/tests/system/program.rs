@@ -59,7 +59,12 @@ pub(crate) fn run(line: &str) -> Outcome {
 
 /// Runs the binary with these arguments.
 pub(crate) fn run_words(words: &[&str]) -> Outcome {
-    let output = Command::new(BINARY).args(words).output().unwrap();
+    run_words_with(words, [])
+}
+
+/// Runs the binary with these arguments, and these variables besides its own.
+pub(crate) fn run_words_with<const N: usize>(words: &[&str], variables: [(&str, &str); N]) -> Outcome {
+    let output = Command::new(BINARY).args(words).envs(variables).output().unwrap();
     let stdout = String::from_utf8(output.stdout).unwrap();
     Outcome {
         code: output.status.code().unwrap(),

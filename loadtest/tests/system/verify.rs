@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::hub::{Flaw, Keeps, serve_hub};
-use crate::program::{Outcome, run, run_on};
+use crate::program::{Outcome, run, run_on, run_words_with};
 
 const STEADY: &str = "verify --publishers 2 --subscribers 6 --channels 4 --subscriptions 2 --rate 400 --count 200 --settle 200ms";
 /// One publisher, because the order between publishers is nobody's promise.
@@ -140,6 +140,24 @@ fn the_verdict_is_in_words_too() {
     for words in ["1 duplicated", "is duplicated", "FAILED, 1 faults"] {
         assert!(outcome.stdout.contains(words), "{words} in {}", outcome.stdout);
     }
+}
+
+#[test]
+fn a_file_ends_the_sending_before_its_time() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let line =
+        format!("verify --subscribers 2 --duration 1h --settle 1ms --stop-file {}", file.path().display());
+    let outcome = run_on(serve_hub(Keeps::All, Flaw::None), "/ws", &line);
+    assert_passed(&outcome);
+    assert!(outcome.report["measured_seconds"].as_f64().unwrap() < 60.0, "{outcome:?}");
+}
+
+#[test]
+fn nothing_is_written_where_no_server_is_started() {
+    let hub = serve_hub(Keeps::All, Flaw::None);
+    let line = format!("verify --url ws://{hub}/ws --json --quiet --subscribers 2 --count 10");
+    let nowhere = [("TMPDIR", "/proc/no-such-folder")];
+    assert_passed(&run_words_with(&line.split(' ').collect::<Vec<_>>(), nowhere));
 }
 
 #[test]
