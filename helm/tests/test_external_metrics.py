@@ -24,7 +24,7 @@ class ExternalMetrics(unittest.TestCase):
         cluster = f"tests-{NAME}"
         wanted = {("Secret", NAME), ("Service", NAME), ("APIService", API), ("ClusterRole", cluster), ("ClusterRoleBinding", cluster), ("RoleBinding", cluster)}
         self.assertEqual(added, wanted)
-        self.assertFalse([it for it in off if "external" in str(it)])
+        self.assertFalse([it for it in off if "external-metrics" in str(it) or "external_metrics" in str(it)])
 
     def test_api_servers_know_every_field(self):
         for version in (KUBERNETES[0], KUBERNETES[-1]):
@@ -103,6 +103,15 @@ class ExternalMetrics(unittest.TestCase):
         ):
             hpa = one(render(merged(HPA, values)), "HorizontalPodAutoscaler", "tidegate-gateway")
             self.assertEqual(hpa["spec"]["metrics"][0]["external"]["metric"]["name"], name)
+
+    def test_values_of_an_older_release_lack_it_and_render(self):
+        # As `helm upgrade --reuse-values` leaves them.
+        old = {"controlPlane": {"externalMetrics": None, "ports": {"externalMetrics": None}}}
+        self.assertEqual(render(old), render())
+        old["controlPlane"]["externalMetrics"] = {"enabled": True}
+        old["gateway"] = {"autoscaling": {"mode": "hpa", "hpa": {"connections": "external", "metric": "tidegate_connections_active"}}}
+        hpa = one(render(old), "HorizontalPodAutoscaler", "tidegate-gateway")
+        self.assertEqual(hpa["spec"]["metrics"][0]["external"]["metric"]["name"], "tidegate_connections")
 
     def test_notes_say_that_there_is_one_and_how_to_read_it(self):
         notes = render(merged(ON, nested("gateway.autoscaling.mode", "hpa")), notes=True)

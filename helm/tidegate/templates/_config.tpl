@@ -98,6 +98,15 @@ http://{{ include "tidegate.name" (list . "jaeger") }}:{{ ternary 4317 4318 (eq 
 {{- ternary (.Values.gateway.replicas | int) (.Values.gateway.autoscaling.min | int) (eq .Values.gateway.autoscaling.mode "none") -}}
 {{- end -}}
 
+{{/*
+What the external metrics API is told, as JSON. Values that an upgrade reuses from before it was there (`--reuse-values`) lack all of it.
+*/}}
+{{- define "tidegate.externalMetrics" -}}
+{{- $default := dict "enabled" false "tls" (dict "existingSecret" "" "caBundle" "") "annotations" (dict) -}}
+{{- $port := default 6443 .Values.controlPlane.ports.externalMetrics -}}
+{{- mergeOverwrite $default (deepCopy (default (dict) .Values.controlPlane.externalMetrics)) (dict "port" $port) | toJson -}}
+{{- end -}}
+
 {{- define "tidegate.controlPlaneConfig" -}}
 {{- $part := .Values.controlPlane -}}
 {{- /* One budget, whoever keeps it; and the names that the gateways use in Redis and NATS. */ -}}
@@ -115,9 +124,10 @@ http://{{ include "tidegate.name" (list . "jaeger") }}:{{ ternary 4317 4318 (eq 
 {{- $tokens = append $tokens (dict "name" .name "role" .role "token_file" (printf "/etc/tidegate/api-tokens/%s" .name)) -}}
 {{- end -}}
 {{- if $tokens -}}{{- $_ := set $derived "auth" (dict "tokens" $tokens) -}}{{- end -}}
-{{- if $part.externalMetrics.enabled -}}
+{{- $external := include "tidegate.externalMetrics" . | fromJson -}}
+{{- if $external.enabled -}}
 {{- $_ := set $derived "external_metrics" (dict
-  "listen" (printf "0.0.0.0:%d" (int $part.ports.externalMetrics))
+  "listen" (printf "0.0.0.0:%d" (int $external.port))
   "tls_cert_file" "/etc/tidegate/external-metrics/tls.crt"
   "tls_key_file" "/etc/tidegate/external-metrics/tls.key") -}}
 {{- end -}}
