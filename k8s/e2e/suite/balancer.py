@@ -17,7 +17,7 @@ def local_traffic(world):
         expect(get("service", f"{RELEASE}-gateway")["spec"].get("healthCheckNodePort"), "no health check port")
         until(lambda: len({pod["spec"]["nodeName"] for pod in ready()}) > 1, 5, "pods on more than one node")
         host = spare_host()
-        with Traffic(world, 100, ["most-returns-of-a-client=2", "refused-connects=0"]) as traffic, Visitors() as visitors:
+        with Traffic(world, ["most-returns-of-a-client=2", "refused-connects=0"]) as traffic, Visitors() as visitors:
             try:
                 drain(host)
                 settled(3)

@@ -16,7 +16,7 @@ def lease():
 def leader_killed(world):
     """the leader dies in the middle of a rollout: another one goes on under a higher epoch, within the lease"""
     before = lease()
-    with Traffic(world, 120, ["most-returns-of-a-client=3"]) as traffic:
+    with Traffic(world, ["most-returns-of-a-client=3"]) as traffic:
         identity = world.new_name("leader")
         world.control.start(identity, kind="rollout", window="30s", maxRate=300)
         until(lambda: world.control.operation(identity)["state"] == "Running", 20, "the rollout to run")
@@ -33,7 +33,7 @@ def leader_killed(world):
 @row
 def api_server_restarted(world):
     """the API server is away for ten seconds in the middle of a rollout, which goes on; nothing is seen twice"""
-    with Traffic(world, 150, ["most-returns-of-a-client=3"]) as traffic:
+    with Traffic(world, ["most-returns-of-a-client=3"]) as traffic:
         identity = world.new_name("api")
         world.control.start(identity, kind="rollout", window="30s", maxRate=300)
         until(lambda: world.control.operation(identity)["state"] == "Running", 20, "the rollout to run")
@@ -46,7 +46,7 @@ def api_server_restarted(world):
 @row
 def process_killed(world):
     """kill -9 of a gateway's process: the container starts again, its clients are elsewhere meanwhile"""
-    with Traffic(world, 45) as traffic:
+    with Traffic(world) as traffic:
         victim = ready()[0]
         kill_process(victim, "tidegate-gateway")
 
@@ -63,7 +63,7 @@ def control_plane_gone(world):
     """without any control plane a rollout by Kubernetes goes on, gently; a new leader takes over when it is back"""
     before = lease()
     deployment = f"deployment/{RELEASE}-control-plane"
-    with Traffic(world, 120, ["most-returns-of-a-client=3"]) as traffic:
+    with Traffic(world, ["most-returns-of-a-client=3"]) as traffic:
         kubectl("rollout", "restart", DEPLOYMENT)
         kubectl("scale", deployment, "--replicas=0")
         kubectl("rollout", "status", DEPLOYMENT, "--timeout=150s")
@@ -87,7 +87,7 @@ def store_lost(world):
 
 
 def backend_lost(world, component, role):
-    with Traffic(world, 60) as traffic:
+    with Traffic(world) as traffic:
         before = name(pods(f"app.kubernetes.io/component={component}")[0])
         kubectl("delete", "pod", before, "--wait=false")
         named = until(lambda: {mode for mode in modes(world.inside) if mode.startswith(role)}, 30, f"a mode of the {role}")
@@ -102,7 +102,7 @@ def node_lost(world):
     """a node loses power: its sessions live elsewhere, without ghosts; it comes back, and pods are spread again"""
     host = spare_host()
     theirs = {name(pod) for pod in ready() if pod["spec"]["nodeName"] == host}
-    with Traffic(world, 110) as traffic:
+    with Traffic(world, after=20) as traffic:
         cluster("node", "kill", host)
         until(lambda: not theirs & {name(pod) for pod in ready()}, 90, f"{host} to be given up")
     cluster("node", "start", host)

@@ -9,7 +9,7 @@ from .traffic import Traffic
 def rollout_restart(world):
     """kubectl rollout restart is adopted as a rollout; nobody loses a message"""
     before = [name(pod) for pod in ready()]
-    with Traffic(world, 120, ["most-returns-of-a-client=3"]) as traffic:
+    with Traffic(world, ["most-returns-of-a-client=3"]) as traffic:
         kubectl("rollout", "restart", DEPLOYMENT)
         world.control.adopted("rollout", before, seconds=150)
         settled(3)
@@ -20,7 +20,7 @@ def rollout_restart(world):
 def operation(world):
     """a rollout that is asked for at the API replaces every pod at its pace, one after the other"""
     before = {name(pod) for pod in ready()}
-    with Traffic(world, 150, ["most-returns-of-a-client=3"]) as traffic:
+    with Traffic(world, ["most-returns-of-a-client=3"]) as traffic:
         identity = world.new_name("rollout")
         world.control.start(identity, kind="rollout", window="30s", maxRate=300, reason="end-to-end suite")
         over = world.control.finished(identity, 240)
@@ -33,7 +33,7 @@ def operation(world):
 @row
 def scaled(world):
     """scale 3 → 5 → 2: the emptiest pods go, as a scale-down, and nobody loses a message"""
-    with Traffic(world, 120) as traffic:
+    with Traffic(world) as traffic:
         kubectl("scale", DEPLOYMENT, "--replicas=5")
         settled(5)
         new = {name(pod) for pod in ready()} - nodes_with_clients(world)
@@ -52,7 +52,7 @@ def helm_upgrade(world):
     """helm upgrade with a new image tag is adopted as a rollout; every pod runs the new image, and nobody loses a message"""
     before = [name(pod) for pod in ready()]
     tag = world.new_tag()
-    with Traffic(world, 150, ["most-returns-of-a-client=3"]) as traffic:
+    with Traffic(world, ["most-returns-of-a-client=3"]) as traffic:
         upgrade(f"gateway.image.tag={tag}")
         world.control.adopted("rollout", before)
         settled(3)

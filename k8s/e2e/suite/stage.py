@@ -239,6 +239,8 @@ class ControlPlane:
         return operation
 
     def start(self, identity, **spec):
+        # What a row before asked of Kubernetes is an operation until its last pod is gone, and has these pods.
+        until(lambda: not self.health()["operations"], 60, "earlier operations to be over")
         status, answer = self.ask("PUT", f"/v1/operations/{identity}", spec)
         expect(status in (200, 201), f"PUT /v1/operations/{identity}: {status} {answer}")
         return answer
