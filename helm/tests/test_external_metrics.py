@@ -49,10 +49,10 @@ class ExternalMetrics(unittest.TestCase):
         self.assertEqual(config["tls_cert_file"], f"{mount['mountPath']}/tls.crt")
         self.assertEqual(config["tls_key_file"], f"{mount['mountPath']}/tls.key")
         policy = one(objects, "NetworkPolicy", "tidegate-control-plane")["spec"]
-        rules = [rule for rule in policy["ingress"] if rule["ports"][0]["port"] == "external-metrics"]
-        self.assertEqual(rules, [{"ports": [{"port": "external-metrics", "protocol": "TCP"}]}])
+        rules = [rule for rule in policy["ingress"] if rule["ports"][0]["port"] == "ext-metrics"]
+        self.assertEqual(rules, [{"ports": [{"port": "ext-metrics", "protocol": "TCP"}]}])
         policy = one(render(merged(ON, nested("networkPolicy.apiServerCIDRs", ["10.0.0.1/32"]))), "NetworkPolicy", "tidegate-control-plane")
-        rules = [rule["from"] for rule in policy["spec"]["ingress"] if rule["ports"][0]["port"] == "external-metrics"]
+        rules = [rule["from"] for rule in policy["spec"]["ingress"] if rule["ports"][0]["port"] == "ext-metrics"]
         self.assertEqual(rules, [[{"ipBlock": {"cidr": "10.0.0.1/32"}}]])
 
     def test_the_charts_own_certificate_is_for_the_service_and_signed_by_the_bundle(self):

@@ -81,6 +81,14 @@ class Services(unittest.TestCase):
                     elif "client" in ports:
                         self.assertEqual(ports, ["client"])
 
+    def test_names_of_ports_are_as_short_as_kubernetes_wants_them(self):
+        # The published schemas do not say it; an API server does.
+        for preset, objects in rendered():
+            for name, _, spec in pods(objects):
+                for port in (port for container in spec["containers"] for port in container.get("ports", [])):
+                    with self.subTest(preset=preset, pod=name):
+                        self.assertRegex(port["name"], "^[a-z0-9-]{1,15}$")
+
     def test_selectors_never_change(self):
         # A Deployment's selector cannot be changed: whatever is here was promised with the first release.
         selector = one(render(), "Deployment", "tidegate-gateway")["spec"]["selector"]["matchLabels"]
