@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 from .rows import row
 from .stage import (
-    CONTROL_PLANES, GATEWAYS, NAMESPACE, Failure, Fewest, expect, get, kubectl, name, pods, settled, until, upgrade,
+    CHART, CONTROL_PLANES, GATEWAYS, NAMESPACE, RELEASE, Failure, Fewest, expect, get, helm, kubectl, name, pods,
+    settled, until, upgrade,
 )
 from .traffic import Traffic
 
@@ -55,7 +56,9 @@ def hpa(world):
         expect(watch.most_leaving == 1, f"{watch.most_leaving} pods left at a time")
         expect(watch.most <= 4, f"there were {watch.most} pods; 1,000 connections are four times {PER_POD} at most")
     finally:
-        upgrade(*OFF)
+        # The number of pods is the autoscaler's until somebody takes it.
+        values = [word for setting in OFF for word in ("--set", setting)]
+        helm("upgrade", RELEASE, CHART, "--reuse-values", "--force-conflicts", *values, "--wait", f"--timeout={REACHES}s")
         settled(3)
         settled(3, CONTROL_PLANES)
     gone = kubectl("get", "apiservice", API, "--ignore-not-found")
