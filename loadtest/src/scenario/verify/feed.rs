@@ -237,8 +237,12 @@ impl Feed {
             let (mut lost, mut told) = (Vec::new(), 0);
             for Missing { numbers, excuse } in stream.missing(published.count(publisher)) {
                 for number in numbers {
-                    // Nobody is owed what was not acknowledged.
+                    // Nobody is owed what was not acknowledged, nor has lost what lies ahead.
                     let Some(ack) = published.ack(publisher, number) else { continue };
+                    if self.is_ahead(ack) {
+                        tally.missed_away += 1;
+                        continue;
+                    }
                     match self.excuse_of(ack, excuse, published) {
                         Excuse::None => lost.push(number),
                         Excuse::Away => tally.missed_away += 1,
@@ -254,6 +258,17 @@ impl Feed {
                 format!("{place}: {told} messages of publisher {publisher} are lost, and the server says so")
             });
         }
+    }
+
+    /// Whether a message lies behind where a subscriber has got to that is not back at the end: it has not been told yet what
+    /// became of that, and counts as one that is not back.
+    fn is_ahead(&self, ack: Ack) -> bool {
+        let Some((at, own)) = ack.position.zip(self.position) else { return false };
+        let is_ahead = match at.epoch == own.epoch {
+            true => at.offset > own.offset,
+            false => !self.told.names(at.epoch),
+        };
+        self.is_away() && is_ahead
     }
 
     /// What is said for a message that never came: where it has a place, whether the subscriber was told of that.

@@ -27,12 +27,15 @@ impl Told {
 
     /// Was the subscriber told of this place before it went on behind it? It is at `own` now; `newest` is the channel's last epoch.
     pub(super) fn covers(&self, at: Position, own: Position, newest: Epoch) -> bool {
-        let is_strange =
-            self.losses.iter().all(|loss| loss.from.epoch != at.epoch && loss.to.epoch != at.epoch);
         // An epoch that came and went while it was elsewhere.
         let was_passed_over =
-            is_strange && !self.losses.is_empty() && at.epoch != newest && own.epoch == newest;
+            !self.names(at.epoch) && !self.losses.is_empty() && at.epoch != newest && own.epoch == newest;
         was_passed_over || self.losses.iter().any(|loss| loss.covers(at))
+    }
+
+    /// Has the subscriber been told to leave this epoch, or to go there?
+    pub(super) fn names(&self, epoch: Epoch) -> bool {
+        self.losses.iter().any(|loss| loss.from.epoch == epoch || loss.to.epoch == epoch)
     }
 }
 

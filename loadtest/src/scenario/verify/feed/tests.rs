@@ -148,6 +148,19 @@ fn what_was_acknowledged_before_the_loss_is_told_though_an_earlier_one_that_was_
 }
 
 #[test]
+fn who_is_not_back_at_the_end_has_lost_only_what_is_missing_before_its_position() {
+    let (mut feed, mut tally) = entered(Some(10));
+    live_at(&mut feed, &mut tally, [(0, 11), (2, 13)]);
+    feed.handle_away();
+    let places = [position(11), position(12), position(13), position(14), anew(1)];
+    feed.settle(&Acked(places.map(Some).to_vec()), PLACE, &mut tally);
+    assert_eq!(
+        (tally.count_of(Wrong::Lost), tally.count_of(Wrong::LostAsTold), tally.missed_away),
+        (1, 0, 2)
+    );
+}
+
+#[test]
 fn only_what_was_sent_again_may_come_again_and_only_once_the_channel_began_anew() {
     let (mut feed, mut tally) = entered(Some(0));
     let again = |number| Numbered { was_repeated: true, ..of(0, number) };
