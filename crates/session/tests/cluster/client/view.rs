@@ -18,6 +18,8 @@ pub(crate) struct View {
     /// Numbers received, with how often something had been told lost by then.
     received: BTreeMap<u64, u32>,
     told: u32,
+    /// How often it was told of a loss only after what does not follow on what it had.
+    pub(crate) told_late: u64,
     /// What was appended after this time has to come.
     since: u64,
     /// What has to be told still: a store that was set back may be noticed a little later.
@@ -106,7 +108,7 @@ impl View {
     fn note_loss(&mut self, now: u64) {
         self.told += 1;
         self.since = now;
-        self.debt = None;
+        self.told_late += u64::from(self.debt.take().is_some());
     }
 
     fn go_to(&mut self, position: Position) {

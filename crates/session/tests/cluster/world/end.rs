@@ -30,6 +30,8 @@ impl World {
         self.check_live()?;
         for client in &self.clients {
             self.summary.count_client(&client.counts);
+            let told_late = client.views.values().map(|view| view.told_late).sum();
+            self.summary.count("told late", told_late);
         }
         Ok(self.summary.clone())
     }
