@@ -39,6 +39,7 @@ FAULTS = [
     (nested("controlPlane.config.kubernetes.evict", False), "controlPlane.config.kubernetes.evict is written by the chart; set controlPlane.rbac.evict"),
     (nested("controlPlane.config.auth.tokens", [{"name": "a", "role": "view", "token": "x" * 20}]), "set controlPlane.api.tokens"),
     (nested("controlPlane", {"enabled": False, "externalMetrics": {"enabled": True}}), "it is the control plane that serves them"),
+    (nested("controlPlane", {"replicas": 0, "externalMetrics": {"enabled": True}}), "an API without a server holds up the whole cluster"),
     (nested("controlPlane.externalMetrics", {"enabled": True, "tls": {"existingSecret": "s"}}), "set tls.caBundle to the authority's PEM"),
     (nested("controlPlane.externalMetrics", {"enabled": True, "tls": {"caBundle": "Q0E="}}), "caBundle is for tls.existingSecret"),
     (nested("controlPlane", {"externalMetrics": {"enabled": True}, "ports": {"externalMetrics": 8080}}), "controlPlane.ports: api, admin and"),
