@@ -74,14 +74,12 @@ fn handle_gone(step: &mut Step, is_foreign: bool, is_aborting: bool) {
         StepPhase::Drained | StepPhase::Replacing if is_foreign || is_aborting => StepPhase::Done,
         // `replace` looks whether another one is there.
         StepPhase::Drained | StepPhase::Replacing => StepPhase::Replacing,
-        // Someone else was faster.
-        StepPhase::Waiting => StepPhase::Done,
-        StepPhase::Cordoned | StepPhase::Draining | StepPhase::Reopening if is_empty => StepPhase::Done,
-        StepPhase::Cordoned | StepPhase::Draining | StepPhase::Reopening => {
+        over @ (StepPhase::Done | StepPhase::Reopened | StepPhase::Lost) => over,
+        _ if is_empty => StepPhase::Done,
+        StepPhase::Waiting | StepPhase::Cordoned | StepPhase::Draining | StepPhase::Reopening => {
             step.forced += step.remaining;
             StepPhase::Lost
         }
-        over @ (StepPhase::Done | StepPhase::Reopened | StepPhase::Lost) => over,
     };
     step.remaining = 0;
 }

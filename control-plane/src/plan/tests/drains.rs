@@ -131,6 +131,23 @@ fn a_retry_takes_what_is_left() {
 }
 
 #[test]
+fn a_node_that_dies_before_its_turn_is_lost_unless_it_was_empty() {
+    for (clients, phase) in [(100, StepPhase::Lost), (0, StepPhase::Done)] {
+        let mut stage = Stage::new(&[50, 100, 100]);
+        stage.ask("d", json!({"kind": "drain", "targets": pods(&["a", "b"])})).unwrap();
+        stage.tick();
+        stage.node("b").connections = clients;
+        stage.tick();
+        assert_eq!(stage.phase("d", "b"), StepPhase::Waiting);
+
+        stage.remove("b");
+        stage.ticks(4);
+
+        assert_eq!(stage.phase("d", "b"), phase, "{clients} clients");
+    }
+}
+
+#[test]
 fn a_node_that_dies_costs_the_budget_its_clients() {
     let mut stage = Stage::new(&[100, 100, 100]);
     stage.ask("d", json!({"kind": "drain", "targets": pods(&["a"])})).unwrap();
