@@ -16,6 +16,8 @@ FAULTS = [
     (nested("gateway.terminationGracePeriodSeconds", 60), "is 60, but a drain may take 350 s"),
     (nested("gateway.strategy.progressDeadlineSeconds", 300), "progressDeadlineSeconds is 300"),
     (nested("gateway", {"service": {"externalTrafficPolicy": "Local"}, "drain": {"lbPropagation": "0s"}}), "5s at least"),
+    (nested("gateway.drain.lbPropagation", "4s"), "until a pod that the control plane drains is seen not to be ready"),
+    (nested("gateway.probes.readiness.periodSeconds", 10), "set 21s at least"),
     (nested("gateway.drain", {"window": "5s", "leaveGrace": "4s"}), "more than half"),
     (nested("gateway.service.healthCheckNodePort", 32000), "healthCheckNodePort is for type LoadBalancer with"),
     (nested("gateway.service", {"type": "ClusterIP", "nodePort": 30000}), "no meaning for type ClusterIP"),

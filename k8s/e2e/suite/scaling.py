@@ -1,6 +1,7 @@
 """Rows of the autoscaler: pods follow the connections, by nothing but what the chart brings along."""
 
 import json
+import subprocess
 import threading
 from types import SimpleNamespace
 
@@ -43,7 +44,8 @@ def hpa(world):
     expect(fewest.ready >= FEWEST, f"only {fewest.ready} pods were ready while the autoscaler took over")
     try:
         until(connections_told, 60, "the external metric to be served")
-        said = kubectl("get", "--raw", METRIC, f"--as=system:serviceaccount:{NAMESPACE}:default", check=False)
+        nobody = f"--as=system:serviceaccount:{NAMESPACE}:default"
+        said = kubectl("get", "--raw", METRIC, nobody, check=False, stderr=subprocess.STDOUT)
         expect("orbidden" in said, f"everybody may read the metric: {said}")
         settled(FEWEST, seconds=REACHES)
         with Watch() as watch:
@@ -58,7 +60,7 @@ def hpa(world):
     finally:
         # The number of pods is the autoscaler's until somebody takes it.
         values = [word for setting in OFF for word in ("--set", setting)]
-        helm("upgrade", RELEASE, CHART, "--reuse-values", "--force-conflicts", *values, "--wait", f"--timeout={REACHES}s")
+        helm("upgrade", RELEASE, CHART, "--reset-then-reuse-values", "--force-conflicts", *values, "--wait", f"--timeout={REACHES}s")
         settled(3)
         settled(3, CONTROL_PLANES)
     gone = kubectl("get", "apiservice", API, "--ignore-not-found")

@@ -51,9 +51,10 @@ def until(condition, seconds, what):
 
 def run(*words, check=True, **options):
     """Runs a command to its end; gives its output."""
-    done = subprocess.run([str(word) for word in words], text=True, capture_output=True, check=False, **options)
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    done = subprocess.run([str(word) for word in words], text=True, check=False, **options)
     if check and done.returncode:
-        raise Failure(f"`{' '.join(map(str, words))}` ended with {done.returncode}:\n{done.stdout}{done.stderr}".strip())
+        raise Failure(f"`{' '.join(map(str, words))}` ended with {done.returncode}:\n{done.stdout}{done.stderr or ''}".strip())
     return done.stdout.strip()
 
 
@@ -85,7 +86,7 @@ def install(seconds=240):
 def upgrade(*settings, seconds=240):
     """Changes settings of the release, and waits until its pods are Ready."""
     values = [word for setting in settings for word in ("--set", setting)]
-    helm("upgrade", RELEASE, CHART, "--reuse-values", *values, "--wait", f"--timeout={seconds}s")
+    helm("upgrade", RELEASE, CHART, "--reset-then-reuse-values", *values, "--wait", f"--timeout={seconds}s")
 
 
 def pods(selector=GATEWAYS):

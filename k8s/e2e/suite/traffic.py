@@ -40,14 +40,14 @@ class Traffic:
         for bound in self.allow:
             words += ["--allow", bound]
         self.log = tempfile.TemporaryFile("w+")
-        before = connections(world.inside)
+        until(lambda: connections(world.inside) == 0, CONNECT_SECONDS, "the clients of the row before to be gone")
         command = [str(word) for word in words]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
 
         def connected():
             if self.process.poll() is not None:
                 self.raise_failure()
-            return connections(world.inside) - before >= world.sessions
+            return connections(world.inside) >= world.sessions + PUBLISHERS
 
         try:
             until(connected, CONNECT_SECONDS, f"{world.sessions} clients to be connected")
