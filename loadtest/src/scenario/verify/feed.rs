@@ -59,6 +59,8 @@ pub(super) struct Numbered {
     pub(super) was_overtaken: bool,
     /// It was sent more than once.
     pub(super) was_repeated: bool,
+    /// The last time by another session than before, which its publisher was told: by keys of its own.
+    pub(super) has_lost_key: bool,
 }
 
 /// What publishers know of a channel at the end of a run.
@@ -213,6 +215,14 @@ impl Feed {
                      again after the channel began anew"
                 )
             }),
+            Arrival::Again | Arrival::AgainAnew if of.has_lost_key => {
+                tally.found(Wrong::DuplicatedAsTold, 1, || {
+                    format!(
+                        "{place}: message {number} of publisher {publisher} is duplicated, sent again by a \
+                         new session"
+                    )
+                });
+            }
             Arrival::Again | Arrival::AgainAnew => tally.found(Wrong::Duplicated, 1, || {
                 format!("{place}: message {number} of publisher {publisher} is duplicated")
             }),

@@ -33,6 +33,8 @@ pub(super) struct Publisher {
     overtaken: HashSet<u64>,
     /// Turns that were sent more than once.
     repeated: HashSet<u64>,
+    /// Turns that were sent again by another session than before, whose keys are others.
+    without_key: HashSet<u64>,
     /// By turn: what the server said, once it has.
     acks: Vec<Option<Ack>>,
 }
@@ -96,6 +98,7 @@ impl Publisher {
             refused: Vec::new(),
             overtaken: HashSet::new(),
             repeated: HashSet::new(),
+            without_key: HashSet::new(),
             acks: Vec::new(),
         }
     }
@@ -175,6 +178,16 @@ impl Publisher {
     /// Was this message of a channel sent more than once?
     pub(super) fn was_repeated(&self, channel: usize, number: u64) -> bool {
         !self.repeated.is_empty() && self.repeated.contains(&self.turn_of(channel, number))
+    }
+
+    /// Its session is another one, and it has no user: keys of what was sent before are not known any more.
+    pub(super) fn lose_keys(&mut self) {
+        self.without_key.extend(self.pending.iter().map(|pending| pending.turn));
+    }
+
+    /// Was this message of a channel sent again after its key was lost?
+    pub(super) fn has_lost_key(&self, channel: usize, number: u64) -> bool {
+        !self.without_key.is_empty() && self.without_key.contains(&self.turn_of(channel, number))
     }
 
     /// The server has taken the message of a turn.

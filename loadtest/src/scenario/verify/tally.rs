@@ -73,7 +73,8 @@ pub(super) enum Wrong {
     LostAsTold,
     /// It came twice, and nothing had been said in between.
     Duplicated,
-    /// It was sent again, and came again since the server said that the channel began anew: it has forgotten the key.
+    /// It was sent again, and the server has said that it had forgotten its key: the channel began anew, or the session of its
+    /// publisher was over, who has no other name.
     DuplicatedAsTold,
     Reordered,
     /// Another content than was sent.
@@ -261,7 +262,7 @@ impl Tally {
         if duplicated > 0 {
             let silently = self.count_of(Wrong::Duplicated);
             words += &format!(
-                " Of what came twice, {silently} came silently, {} after it was told that the channel began anew.",
+                " Of what came twice, {silently} came silently, {} since keys were forgotten, as told.",
                 duplicated - silently
             );
         }

@@ -163,6 +163,9 @@ impl Clients {
                 self.check_caught_up(lane, now);
             }
             None => {
+                if entry == Entry::Replaced && self.native.credentials.token(lane).is_none() {
+                    self.publishers[lane].lose_keys();
+                }
                 self.tally.sent_again += self.publishers[lane].send_again(&mut self.press, out);
                 self.send_due(lane, now, out);
             }
@@ -205,7 +208,8 @@ impl Clients {
         let count = number & ((1 << COUNT_BITS) - 1);
         let was_overtaken = self.publishers[publisher].was_overtaken(channel, count);
         let was_repeated = self.publishers[publisher].was_repeated(channel, count);
-        let of = Numbered { publisher, number: count, was_overtaken, was_repeated };
+        let has_lost_key = self.publishers[publisher].has_lost_key(channel, count);
+        let of = Numbered { publisher, number: count, was_overtaken, was_repeated, has_lost_key };
         match feed.handle_message(of, message.offset, place, &mut self.tally) {
             Age::Replayed => self.tally.replayed += 1,
             Age::Live => {

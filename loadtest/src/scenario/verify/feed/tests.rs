@@ -173,6 +173,10 @@ fn only_what_was_sent_again_may_come_again_and_only_once_the_channel_began_anew(
     feed.handle_message(of(0, 2), Some(2), PLACE, &mut tally);
     feed.handle_message(again(1), Some(3), PLACE, &mut tally);
     assert_eq!((tally.count_of(Wrong::DuplicatedAsTold), tally.count_of(Wrong::Duplicated)), (1, 3));
+
+    let by_a_new_session = Numbered { has_lost_key: true, ..again(1) };
+    feed.handle_message(by_a_new_session, Some(4), PLACE, &mut tally);
+    assert_eq!((tally.count_of(Wrong::DuplicatedAsTold), tally.count_of(Wrong::Duplicated)), (2, 3));
 }
 
 #[test]
@@ -220,7 +224,7 @@ fn position(offset: u64) -> Position {
 }
 
 fn of(publisher: usize, number: u64) -> Numbered {
-    Numbered { publisher, number, was_overtaken: false, was_repeated: false }
+    Numbered { publisher, number, was_overtaken: false, was_repeated: false, has_lost_key: false }
 }
 
 /// A position in the epoch after that.
