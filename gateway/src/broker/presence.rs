@@ -23,6 +23,11 @@ const MEMBERS_MAX: usize = 10_000;
 impl Broker {
     /// Notes that a session is on a channel, and tells the others.
     pub(crate) async fn attend(self: Arc<Self>, channel: ChannelName, member: Member, fence: Fence) {
+        let session = member.session;
+        // Where it was told anew, it may have waited for the store behind others.
+        if !self.is_seated(session, fence) {
+            return;
+        }
         let holder = Holder { node: self.node.clone(), fence };
         let joined = self.outside.presence.join(&channel.borrowed(), member.clone(), holder).await;
         match joined {
@@ -38,6 +43,16 @@ impl Broker {
                 self.owed.attached(member.session, &[]);
             }
         }
+        // Its absence may have been told before its presence was, and nobody would tell it again.
+        if !self.is_seated(session, fence) {
+            tokio::time::sleep(self.terms.leave_grace).await;
+            self.depart(vec![channel], session, fence).await;
+        }
+    }
+
+    /// Whether a session has its connection here under this fence, or a later one.
+    fn is_seated(&self, session: SessionId, fence: Fence) -> bool {
+        self.roster.find(session).is_some_and(|seat| seat.fence >= fence)
     }
 
     /// Notes that a session is no longer on some channels, and tells the others, unless a newer connection holds it.
@@ -115,4 +130,40 @@ impl Broker {
 /// What a member shows of itself.
 pub(crate) fn info_of(member: &Member) -> Option<RawJson<'_>> {
     std::str::from_utf8(member.info.as_deref()?).ok().map(RawJson::trusted)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mio::Token;
+    use tidegate_protocol::time::Millis;
+
+    use super::*;
+    use crate::broker::roster::Seat;
+    use crate::node::testing;
+
+    #[test]
+    fn who_has_no_connection_here_any_more_is_not_made_present_by_what_was_told_of_it_before() {
+        let node = testing::node(1, &[]);
+        let (broker, session) = (&node.broker, SessionId::from_bytes([7; 16]));
+        let channel = ChannelName::parse("room:tea").unwrap();
+        let present_under = |fence| {
+            let member = Member { session, user: "ann".into(), info: None, since: Millis::new(1) };
+            let attend = Arc::clone(broker).attend(channel.clone(), member, Fence::new(fence));
+            node.runtime.block_on(async {
+                attend.await;
+                let members = broker.outside.presence.list(&channel.borrowed(), None, 9).await;
+                members.unwrap().members.len()
+            })
+        };
+        let lease = broker.outside.presence.touch(&broker.node, Duration::from_secs(60));
+        node.runtime.block_on(lease).unwrap();
+        let seat = |fence| Seat { worker: 0, token: Token(1), fence: Fence::new(fence) };
+
+        assert_eq!(present_under(1), 0, "it has none");
+        broker.roster.seat(session, seat(1));
+        assert_eq!(present_under(2), 0, "it is the older connection's");
+        assert_eq!(present_under(1), 1);
+    }
 }
