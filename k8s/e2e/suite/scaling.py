@@ -39,10 +39,10 @@ REACHES = 240
 def hpa(world):
     """an autoscaler follows the connections, with nothing else installed: up with them, gently down, and nobody loses a message"""
     some, many = part(world, 400), part(world, 600)
-    with Fewest() as fewest:
-        upgrade(*ON)
-    expect(fewest.ready >= FEWEST, f"only {fewest.ready} pods were ready while the autoscaler took over")
     try:
+        with Fewest() as fewest:
+            upgrade(*ON)
+        expect(fewest.ready >= FEWEST, f"only {fewest.ready} pods were ready while the autoscaler took over")
         until(connections_told, 60, "the external metric to be served")
         nobody = f"--as=system:serviceaccount:{NAMESPACE}:default"
         said = kubectl("get", "--raw", METRIC, nobody, check=False, stderr=subprocess.STDOUT)
