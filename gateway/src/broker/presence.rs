@@ -158,7 +158,7 @@ mod tests {
             })
         };
         let lease = broker.outside.presence.touch(&broker.node, Duration::from_secs(60));
-        node.runtime.block_on(lease).unwrap();
+        assert!(node.runtime.block_on(lease).is_ok());
         let seat = |fence| Seat { worker: 0, token: Token(1), fence: Fence::new(fence) };
 
         assert_eq!(present_under(1), 0, "it has none");
