@@ -102,10 +102,12 @@ def node_lost(world):
     """a node loses power: its sessions live elsewhere, without ghosts; it comes back, and pods are spread again"""
     host = spare_host()
     theirs = {name(pod) for pod in ready() if pod["spec"]["nodeName"] == host}
-    with Traffic(world, after=20) as traffic:
-        cluster("node", "kill", host)
-        until(lambda: not theirs & {name(pod) for pod in ready()}, 90, f"{host} to be given up")
-    cluster("node", "start", host)
+    try:
+        with Traffic(world, after=20) as traffic:
+            cluster("node", "kill", host)
+            until(lambda: not theirs & {name(pod) for pod in ready()}, 90, f"{host} to be given up")
+    finally:
+        cluster("node", "start", host)
     settled(3, seconds=400)
     settled(3, CONTROL_PLANES, seconds=400)
     hosts = {pod["spec"]["nodeName"] for pod in ready()}

@@ -1,6 +1,7 @@
 """The outside client: sessions and publishers through the Service all the time, and a verdict on what came."""
 
 import json
+import os
 import subprocess
 import tempfile
 import time
@@ -15,6 +16,8 @@ MESSAGES_A_SECOND = 20
 CONNECT_SECONDS = 60
 # No row acts for longer.
 ROW_SECONDS = 600
+# A line a second.
+LOG_BYTES = 1 << 20
 # After the last message: for what is still to come, and for the roll call.
 END_SECONDS = 180
 
@@ -31,7 +34,7 @@ class Traffic:
 
     def __enter__(self):
         world = self.world
-        words = [CLUSTER, "exec-in-net", world.loadtest, "verify", "--url", f"ws://{address()}/ws", "--json", "--quiet"]
+        words = [CLUSTER, "exec-in-net", world.loadtest, "verify", "--url", f"ws://{address()}/ws", "--json"]
         words += ["--channel-base", f"room:{world.new_name('traffic')}", "--presence", "30s", "--timeline"]
         words += ["--subscribers", world.sessions, "--publishers", PUBLISHERS, "--rate", MESSAGES_A_SECOND]
         self.folder = tempfile.TemporaryDirectory()
@@ -44,13 +47,13 @@ class Traffic:
         command = [str(word) for word in words]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
 
-        def connected():
+        def sends():
             if self.process.poll() is not None:
                 self.raise_failure()
-            return connections(world.inside) >= world.sessions + PUBLISHERS
+            return "sending: " in self.told()
 
         try:
-            until(connected, CONNECT_SECONDS, f"{world.sessions} clients to be connected")
+            until(sends, CONNECT_SECONDS, f"{world.sessions} clients to be connected")
         except BaseException:
             self.stop()
             raise
@@ -81,9 +84,12 @@ class Traffic:
         self.log.close()
         self.folder.cleanup()
 
+    def told(self):
+        """What the load tool has said of its progress; read without moving the place where it writes on."""
+        return os.pread(self.log.fileno(), LOG_BYTES, 0).decode()
+
     def raise_failure(self):
-        self.log.seek(0)
-        raise Failure(f"the load tool ended with {self.process.returncode}: {self.log.read().strip()[-500:]}")
+        raise Failure(f"the load tool ended with {self.process.returncode}: {self.told().strip()[-500:]}")
 
     def __str__(self):
         counts = self.counts
