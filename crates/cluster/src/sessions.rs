@@ -119,9 +119,9 @@ pub struct Resume {
 pub enum Resumed {
     /// The caller owns it now.
     Owned(Box<Resumption>),
-    /// There is no such session, or this is not its secret.
+    /// There is no such session, or it is revoked, or this is not its secret.
     NotResumable,
-    /// The session, its user or its token is revoked. Said only to who knows the secret.
+    /// Its user or token is revoked. Said only to who knows the secret.
     Revoked,
 }
 

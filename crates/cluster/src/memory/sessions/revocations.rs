@@ -39,12 +39,12 @@ impl Revocations {
     }
 
     pub(super) fn covers(&self, session: SessionId, user: &str, token_id: Option<&str>, now: Millis) -> bool {
-        let ends = [
-            self.users.get(user),
-            token_id.and_then(|token_id| self.tokens.get(token_id)),
-            self.sessions.get(&session),
-        ];
-        ends.into_iter().flatten().any(|end| *end > now)
+        let ends = [self.users.get(user), token_id.and_then(|token_id| self.tokens.get(token_id))];
+        ends.into_iter().flatten().any(|end| *end > now) || self.covers_session(session, now)
+    }
+
+    pub(super) fn covers_session(&self, session: SessionId, now: Millis) -> bool {
+        self.sessions.get(&session).is_some_and(|end| *end > now)
     }
 
     pub(super) fn expire(&mut self, now: Millis) {

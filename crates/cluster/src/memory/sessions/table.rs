@@ -82,6 +82,7 @@ impl Table {
         let no_secret = ResumeSecret::from_bytes([0; 16]);
         let record = self.live(id, now);
         let is_right = resume.secret == *record.map_or(&no_secret, Record::secret);
+        let is_right = is_right && !self.revocations.covers_session(id, now);
         let Some(record) = record.filter(|_| is_right) else {
             self.stats.not_resumable_total += 1;
             return Resumed::NotResumable;

@@ -1,12 +1,12 @@
 -- Takes a session over under a higher fence.
 -- KEYS  1 record, 2 revocation of the session
 -- ARGV  1 digest of the secret, 2 owner, 3 node, 4 ttl in ms
--- Gives nothing where the session is unknown or the secret wrong, -1 where the session is revoked, and else whom it was
--- taken from (empty: nobody) and the record.
+-- Gives nothing where the session is unknown or revoked or the secret wrong, and else whom it was taken from (empty: nobody)
+-- and the record.
 local held = redis.call('HMGET', KEYS[1], 's', 'n', 'a', 'f')
 -- Lua compares strings by identity, digests besides: the time it takes says nothing of the secret.
 if held[1] ~= ARGV[1] then return nil end
-if redis.call('EXISTS', KEYS[2]) == 1 then return -1 end
+if redis.call('EXISTS', KEYS[2]) == 1 then return nil end
 
 -- Not below the time: a server that was set back does not know of claims that it had, and none of theirs may be higher.
 -- In microseconds, in which no server makes two claims; below 2^53, up to which Lua's numbers are exact, until the year 2255.

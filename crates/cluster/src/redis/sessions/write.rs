@@ -74,7 +74,6 @@ impl Shared {
                 self.counts.not_resumable.add(1);
                 return Ok(Resumed::NotResumable);
             }
-            Claim::Revoked => return Ok(Resumed::Revoked),
         };
         if somebody_is_revoked && self.is_any_revoked(None, record.user(), record.token_id()).await? {
             return Ok(Resumed::Revoked);
@@ -174,14 +173,12 @@ impl Shared {
 enum Claim {
     Owned(Record, Option<NodeName>),
     NotResumable,
-    Revoked,
 }
 
 impl Claim {
     fn decode(value: Value) -> Option<Self> {
         match value {
             Value::Null => Some(Self::NotResumable),
-            Value::Integer(REVOKED) => Some(Self::Revoked),
             list => {
                 let mut fields = Fields::of(list)?;
                 let taken_from = match &*bytes(fields.value()?)? {
