@@ -422,11 +422,13 @@ impl Load for Verify {
             }
             Part::Sending { from, until, .. } => {
                 let is_stopped = self.plan.stop_file.as_ref().is_some_and(|file| file.exists());
+                // What was due before the end is sent also when this process was late.
+                let in_time = now.min(Nanos(until.0 - 1));
+                let due_at = self.clients.publish_due(self.plan.count, in_time, out);
                 if now >= until || is_stopped || self.clients.assigned() >= self.plan.count {
                     self.part = Part::Draining { from, stopped_at: now };
                     return Ok(Wake::At(now));
                 }
-                let due_at = self.clients.publish_due(self.plan.count, now, out);
                 Ok(Wake::At(next.min(due_at).min(until)))
             }
             Part::Draining { from, stopped_at } if self.is_drained(stopped_at, now) => {
