@@ -43,7 +43,7 @@ def hpa(world):
         with Fewest() as fewest:
             upgrade(*ON)
         expect(fewest.ready >= FEWEST, f"only {fewest.ready} pods were ready while the autoscaler took over")
-        until(connections_told, 60, "the external metric to be served")
+        until(lambda: connections_told() is not None, 60, "the external metric to be served")
         nobody = f"--as=system:serviceaccount:{NAMESPACE}:default"
         said = kubectl("get", "--raw", METRIC, nobody, check=False, stderr=subprocess.STDOUT)
         expect("orbidden" in said, f"everybody may read the metric: {said}")
