@@ -16,7 +16,8 @@ API = "v1beta1.external.metrics.k8s.io"
 METRIC = f"/apis/external.metrics.k8s.io/v1beta1/namespaces/{NAMESPACE}/tidegate_connections"
 PER_POD = 300
 FEWEST, MOST = 2, 5
-# The autoscaler looks every 15 s, and the chart's own patience is half an hour.
+# The autoscaler looks every 15 s, and the chart's own patience is half an hour. Pods that came within a policy's period may
+# go within it all at once, so the window is longer than the period.
 ON = [
     "controlPlane.externalMetrics.enabled=true",
     "gateway.autoscaling.mode=hpa",
@@ -26,10 +27,10 @@ ON = [
     "gateway.autoscaling.cpuPercent=0",
     "gateway.autoscaling.hpa.connections=external",
     "gateway.autoscaling.behavior.scaleUp.stabilizationWindowSeconds=0",
-    "gateway.autoscaling.behavior.scaleDown.stabilizationWindowSeconds=20",
+    "gateway.autoscaling.behavior.scaleDown.stabilizationWindowSeconds=45",
     "gateway.autoscaling.behavior.scaleDown.policies[0].type=Pods",
     "gateway.autoscaling.behavior.scaleDown.policies[0].value=1",
-    "gateway.autoscaling.behavior.scaleDown.policies[0].periodSeconds=60",
+    "gateway.autoscaling.behavior.scaleDown.policies[0].periodSeconds=30",
 ]
 OFF = ["gateway.autoscaling.mode=none", "gateway.replicas=3", "controlPlane.externalMetrics.enabled=false"]
 REACHES = 240
@@ -50,7 +51,7 @@ def hpa(world):
         settled(FEWEST, seconds=REACHES)
         with Watch() as watch:
             with Traffic(some) as stayed:
-                with Traffic(many) as left:
+                with Traffic(many, alone=False) as left:
                     settled(4, seconds=REACHES)
                     told = until(lambda: told_at_least(1000), 30, "the metric to tell of all clients")
                 going = down_to(FEWEST)

@@ -28,8 +28,8 @@ class Traffic:
     Messages are sent until the row has acted, and for some seconds more: what breaks may show late.
     """
 
-    def __init__(self, world, allow=(), after=5):
-        self.world, self.allow, self.after = world, allow, after
+    def __init__(self, world, allow=(), after=5, alone=True):
+        self.world, self.allow, self.after, self.alone = world, allow, after, alone
         self.counts, self.latencies = {}, {}
 
     def __enter__(self):
@@ -43,7 +43,8 @@ class Traffic:
         for bound in self.allow:
             words += ["--allow", bound]
         self.log = tempfile.TemporaryFile("w+")
-        until(lambda: connections(world.inside) == 0, CONNECT_SECONDS, "the clients of the row before to be gone")
+        if self.alone:
+            until(lambda: connections(world.inside) == 0, CONNECT_SECONDS, "the clients of the row before to be gone")
         command = [str(word) for word in words]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
 
