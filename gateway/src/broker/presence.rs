@@ -45,8 +45,7 @@ impl Broker {
         }
         // Its absence may have been told before its presence was, and nobody would tell it again.
         if !self.is_seated(session, fence) {
-            tokio::time::sleep(self.terms.leave_grace).await;
-            self.depart(vec![channel], session, fence).await;
+            self.owed.absent(Absence { session, fence, channels: vec![channel] });
         }
     }
 
