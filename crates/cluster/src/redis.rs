@@ -15,6 +15,7 @@
 //! | `{h:CHANNEL}:k:…` | an idempotency key used for it, until its window ends |
 //! | `{i:…}` | an idempotency key used where there is no history |
 //! | `{s:SID}`, `{s:SID}:d`, `{s:SID}:r` | a session, its route, its revocation |
+//! | `{s:SID}:b` | whose it was before its last claim, while that may be given back |
 //! | `{u:USER}:s`, `{u:USER}:d`, `{u:USER}:r` | a user's sessions and routes, their revocation |
 //! | `{t:TOKEN}:r`, `{r}` | a token's revocation; until when anybody is revoked |
 //! | `{n:NODE}:s`, `{n}` | a node's sessions; the nodes that have some |

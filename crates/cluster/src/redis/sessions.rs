@@ -5,6 +5,9 @@
 //! in a second one. They are asked after the claim, since only the record knows them, and a revocation that was complete
 //! before the claim is seen. Whoever is refused then has lost the session to nobody: its owner before is fenced.
 //!
+//! A claim that times out is given back by a step behind it on the same connection: it may come about later than that of the
+//! connection with which the client went elsewhere.
+//!
 //! | Call | Round trips | Commands |
 //! |---|---|---|
 //! | create | 1 | 4: record, two indexes, whether the token is revoked |

@@ -19,6 +19,7 @@ pub enum Operation {
     IdempotencyRelease,
     SessionsCreate,
     SessionsResume,
+    SessionsGiveBack,
     SessionsSave,
     SessionsTouch,
     SessionsDetach,
@@ -238,6 +239,7 @@ operations! {
     IdempotencyRelease, "idempotency_release", Idempotency;
     SessionsCreate, "sessions_create", Sessions;
     SessionsResume, "sessions_resume", Sessions;
+    SessionsGiveBack, "sessions_give_back", Sessions;
     SessionsSave, "sessions_save", Sessions;
     SessionsTouch, "sessions_touch", Sessions;
     SessionsDetach, "sessions_detach", Sessions;

@@ -9,8 +9,8 @@ use tidegate_cluster::clock::Clock;
 use tidegate_cluster::directory::{Lease, NodeRecord, Registered, Registration, Target};
 use tidegate_cluster::presence::{Holder, Joined, Member};
 use tidegate_cluster::redis::{
-    BudgetConfig, Config, DirectoryConfig, PresenceConfig, RedisBudget, RedisClient, RedisDirectory,
-    RedisPresence, RedisSessions, RedisStickyRoutes, SessionsConfig,
+    BudgetConfig, Config, DirectoryConfig, Operation, Outcome, PresenceConfig, RedisBudget, RedisClient,
+    RedisDirectory, RedisPresence, RedisSessions, RedisStickyRoutes, SessionsConfig,
 };
 use tidegate_cluster::sessions::{Changes, Created, Filter, Identity, NewSession, Resume, Resumed, Written};
 use tidegate_cluster::{Budget, Directory, Fence, Presence, SessionStore, StickyRoutes};
@@ -50,6 +50,42 @@ async fn a_frozen_server_is_given_up_by_the_deadline_and_used_again_when_it_goes
     assert!(resumption.fence > Fence::FIRST);
     assert_eq!(stores.presence.list(&channel(), None, 10).await.unwrap().total, 1);
     assert_eq!(stores.directory.locate(Target::User("ann"), 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_resume_that_comes_about_after_it_was_given_up_takes_the_session_from_nobody() {
+    let server = RedisServer::start();
+    let hasty = connect(Config { timeout: Duration::from_millis(300), ..config(&server.url()) }).await;
+    let patient = connect(config(&server.url())).await;
+    let (hasty_sessions, sessions) = (Stores::new(&hasty).sessions, Stores::new(&patient).sessions);
+    assert_eq!(sessions.create(new()).await, Ok(Created::Owned(Fence::FIRST)));
+    let elsewhere = || Resume { node: NodeName::parse("n2").unwrap(), ..resume() };
+
+    server.freeze();
+    let given_up = hasty_sessions.resume(elsewhere()).await;
+    assert_eq!(given_up.map_err(|unavailable| unavailable.reason), Err(Reason::TimedOut));
+    server.thaw();
+    await_given_back(&hasty, 1).await;
+    assert_eq!(sessions.save(session(), Fence::FIRST, changes()).await, Ok(Written::Saved));
+
+    server.freeze();
+    let newer = tokio::spawn(sessions.resume(resume()));
+    let given_up = hasty_sessions.resume(elsewhere()).await;
+    assert_eq!(given_up.map_err(|unavailable| unavailable.reason), Err(Reason::TimedOut));
+    server.thaw();
+    await_given_back(&hasty, 2).await;
+    let Ok(Ok(Resumed::Owned(newer))) = newer.await else { panic!("it had the time to wait") };
+    assert_eq!(sessions.save(session(), newer.fence, changes()).await, Ok(Written::Saved));
+}
+
+/// Waits until so many claims were given back, whether or not they had come about.
+async fn await_given_back(client: &RedisClient, claims: u64) {
+    await_up(client).await;
+    let deadline = Instant::now() + DEADLINE;
+    while client.stats().count(Operation::SessionsGiveBack, Outcome::Answered) < claims {
+        assert!(Instant::now() < deadline, "{:?}", client.stats());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,6 +9,7 @@ use tidegate_protocol::id::{NodeName, SessionId};
 
 use crate::answer::{Answer, Part, Reason, Unavailable};
 use crate::fence::Fence;
+use crate::redis::random;
 use crate::redis::script::{Args, Fields, Script, bytes};
 use crate::redis::stats::Operation;
 use crate::sessions::{Changes, Created, NewSession, Resume, Resumed, Written};
@@ -54,17 +55,24 @@ impl Shared {
     }
 
     pub(super) async fn resume(&self, resume: Resume) -> Result<Resumed, Unavailable> {
-        let id = resume.session;
+        let (id, mark) = (resume.session, random().to_be_bytes());
         let args = Args::new()
             .bytes(&digest_of(&resume.secret))
             .bytes(&self.owner)
             .text(resume.node.as_str())
-            .number(ttl_ms(resume.ttl));
-        let keys = vec![self.record_key(id), self.session_revocation_key(id)];
+            .number(ttl_ms(resume.ttl))
+            .bytes(&mark)
+            .number(GIVEN_BACK_WITHIN_MS);
+        let (record, before) = (self.record_key(id), self.record_before_key(id));
+        let keys = vec![record.clone(), self.session_revocation_key(id), before.clone()];
         let claim = self.client.call(&CLAIM, keys, args, Claim::decode);
         let listed = self.list_for_node(id, &resume.node, resume.ttl);
         let (claim, somebody_is_revoked, was_listed) = join3(claim, self.is_somebody_revoked(), listed).await;
 
+        // Its client has gone elsewhere when it comes about, and would lose the session there to nobody.
+        if claim.as_ref().is_err_and(|unavailable| unavailable.reason == Reason::TimedOut) {
+            self.client.undo(&GIVE_BACK, vec![record, before], Args::new().bytes(&mark));
+        }
         let (record, taken_from) = match claim? {
             Claim::Owned(record, taken_from) => (record, taken_from),
             Claim::NotResumable => {
@@ -143,6 +151,11 @@ impl Shared {
         self.client.key(format_args!("{{s:{id}}}"))
     }
 
+    /// What a record was before the claim that was made last.
+    fn record_before_key(&self, id: SessionId) -> Key {
+        self.client.key(format_args!("{{s:{id}}}:b"))
+    }
+
     fn write(self: &Arc<Self>, script: &'static Script, id: SessionId, args: Args) -> Answer<Written> {
         let (shared, keys) = (Arc::clone(self), vec![self.record_key(id)]);
         let written = self.client.call(script, keys, args, |value| signed(&value));
@@ -211,11 +224,15 @@ pub(super) const FENCED: i64 = 0;
 pub(super) const GONE: i64 = -1;
 const FULL: i64 = -2;
 
+/// Behind a claim that timed out nothing else is on its connection, so it is given back when it comes about.
+const GIVEN_BACK_WITHIN_MS: u64 = 30_000;
+
 /// What every node does all the time.
 pub(in crate::redis) static EVERYDAY: [&Script; 4] = [&CREATE, &CLAIM, &SAVE, &DETACH];
 
 static CREATE: Script = Script::lua(Operation::SessionsCreate, include_str!("create.lua"));
 static CLAIM: Script = Script::lua(Operation::SessionsResume, include_str!("claim.lua"));
+static GIVE_BACK: Script = Script::lua(Operation::SessionsGiveBack, include_str!("give_back.lua"));
 static SAVE: Script =
     Script::lua(Operation::SessionsSave, concat!(include_str!("owner.lua"), include_str!("save.lua")));
 static DETACH: Script =
