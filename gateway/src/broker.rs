@@ -4,6 +4,7 @@
 //! talks to the outside through the traits of `tidegate-cluster`; what it answers is a future that borrows nothing. With
 //! the memory implementations such a future is ready at once, so a worker polls it in place.
 
+pub(crate) mod attendance;
 mod catch_up;
 mod exchange;
 pub(crate) mod ingress;
@@ -37,6 +38,7 @@ use crate::hub::directory::{Directory, Realm};
 use crate::metrics::stats::SharedDurations;
 use crate::spans::Spans;
 use crate::worker::mail::{Close, Mail, Order, Publication, SharedPosts};
+use attendance::Attendance;
 pub(crate) use catch_up::CaughtUp;
 use outside::Outside;
 use owed::Owed;
@@ -74,6 +76,8 @@ pub(crate) struct Broker {
     pub(crate) roster: Roster,
     /// What could not be written.
     pub(crate) owed: Owed,
+    /// What the store is being told of who is where.
+    pub(crate) attendance: Attendance,
     /// Readings of histories that are under way.
     pub(crate) tails: Tails,
     /// The node has no lease, or was told so: it has to announce itself.

@@ -31,6 +31,7 @@ use crate::admission::origin::{AllowedOrigins, OriginPatternError};
 use crate::admission::overload::{Bounds, Gate};
 use crate::admission::permission::Namespaces;
 use crate::admission::quota::SharedQuotas;
+use crate::broker::attendance::Attendance;
 use crate::broker::outside::Outside;
 use crate::broker::owed::Owed;
 use crate::broker::roster::Roster;
@@ -158,6 +159,7 @@ impl Node {
             directory: Arc::clone(&directory),
             roster: Roster::default(),
             owed: Owed::new(config.store.sessions),
+            attendance: Attendance::new(config.store.sessions),
             tails: Tails::default(),
             lacks_lease: AtomicBool::new(false),
             has_skew: AtomicBool::new(false),

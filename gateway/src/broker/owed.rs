@@ -19,15 +19,8 @@ use super::standing::Standing;
 #[derive(Debug)]
 pub(crate) struct Owed {
     sessions_max: usize,
-    debts: Mutex<Debts>,
+    sessions: Mutex<HashMap<SessionId, Debt>>,
     refused: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Debts {
-    sessions: HashMap<SessionId, Debt>,
-    /// Presence that has ended, at most as many as there may be sessions.
-    absences: Vec<Absence>,
 }
 
 /// What the store has to be told of a session.
@@ -48,26 +41,18 @@ pub(crate) struct Departed {
     pub(crate) since: Instant,
 }
 
-/// Channels that a session is present on no more.
-#[derive(Debug)]
-pub(crate) struct Absence {
-    pub(crate) session: SessionId,
-    pub(crate) fence: Fence,
-    pub(crate) channels: Vec<ChannelName>,
-}
-
 /// Channels remembered as left by one session; a store that does not hear of more keeps them until the session ends.
 const LEFT_MAX: usize = 1_000;
 
 impl Owed {
     pub(crate) fn new(sessions_max: usize) -> Self {
-        Self { sessions_max, debts: Mutex::default(), refused: AtomicU64::new(0) }
+        Self { sessions_max, sessions: Mutex::default(), refused: AtomicU64::new(0) }
     }
 
     /// Notes that the store lacks something of a session that has a connection. False: there is no room for it.
     pub(super) fn attached(&self, session: SessionId, unsubscribed: &[ChannelName]) -> bool {
         let mut debts = self.lock();
-        if let Some(Debt::Attached { left }) = debts.sessions.get_mut(&session) {
+        if let Some(Debt::Attached { left }) = debts.get_mut(&session) {
             for channel in unsubscribed {
                 if left.len() < LEFT_MAX && !left.contains(channel) {
                     left.push(channel.clone());
@@ -89,37 +74,21 @@ impl Owed {
         self.put(&mut self.lock(), session, Debt::Ended { fence });
     }
 
-    /// Notes that a session is not present any more.
-    pub(super) fn absent(&self, absence: Absence) {
-        let mut debts = self.lock();
-        if debts.absences.len() < self.sessions_max {
-            debts.absences.push(absence);
-        } else {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
     /// What was noted of a session, which is not owed any more.
     pub(super) fn settle(&self, session: SessionId) -> Option<Debt> {
-        self.lock().sessions.remove(&session)
+        self.lock().remove(&session)
     }
 
     /// Takes at most `max` debts, to be paid or noted again.
     pub(super) fn take(&self, max: usize) -> Vec<(SessionId, Debt)> {
         let mut debts = self.lock();
-        let sessions: Vec<_> = debts.sessions.keys().take(max).copied().collect();
-        sessions.into_iter().filter_map(|session| debts.sessions.remove_entry(&session)).collect()
+        let sessions: Vec<_> = debts.keys().take(max).copied().collect();
+        sessions.into_iter().filter_map(|session| debts.remove_entry(&session)).collect()
     }
 
-    /// Takes all absences, to be told or noted again.
-    pub(super) fn take_absences(&self) -> Vec<Absence> {
-        std::mem::take(&mut self.lock().absences)
-    }
-
-    /// What is noted, sessions and absences.
+    /// Sessions that something is owed for.
     pub(crate) fn len(&self) -> usize {
-        let debts = self.lock();
-        debts.sessions.len() + debts.absences.len()
+        self.lock().len()
     }
 
     /// Sessions that there was no room for.
@@ -127,18 +96,18 @@ impl Owed {
         self.refused.load(Ordering::Relaxed)
     }
 
-    fn put(&self, debts: &mut Debts, session: SessionId, debt: Debt) -> bool {
-        if debts.sessions.len() >= self.sessions_max && !debts.sessions.contains_key(&session) {
+    fn put(&self, debts: &mut HashMap<SessionId, Debt>, session: SessionId, debt: Debt) -> bool {
+        if debts.len() >= self.sessions_max && !debts.contains_key(&session) {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return false;
         }
-        debts.sessions.insert(session, debt);
+        debts.insert(session, debt);
         true
     }
 
     /// Each operation leaves the books consistent, so a panic elsewhere does not spoil it.
-    fn lock(&self) -> MutexGuard<'_, Debts> {
-        self.debts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Debt>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,14 +5,14 @@ use std::sync::atomic::Ordering;
 
 use futures_util::stream::{self, StreamExt};
 use tidegate_cluster::directory::{Registered, Registration};
-use tidegate_cluster::presence::Member;
 use tidegate_cluster::sessions::{Created, NewSession, Written};
 use tidegate_cluster::{Answer, Fence, Unavailable};
 use tidegate_protocol::cause::CloseCause;
 use tidegate_protocol::channel::ChannelName;
 use tidegate_protocol::id::{ResumeSecret, SessionId};
 
-use super::owed::{Absence, Debt, Departed};
+use super::attendance::PresenceKey;
+use super::owed::{Debt, Departed};
 use super::sessions::{Held, identity};
 use super::{Broker, Grants};
 use crate::worker::mail::{Close, Mail, Order};
@@ -47,7 +47,8 @@ pub(crate) struct Standing {
     pub(crate) subscribed: Held,
     /// Channels that it has left.
     pub(crate) unsubscribed: Vec<ChannelName>,
-    pub(crate) present: Vec<(ChannelName, Member)>,
+    /// Where it is present, as far as nobody tells of that yet.
+    pub(crate) present: Vec<PresenceKey>,
     /// What a store needs that may have no record of it.
     pub(crate) record: Option<Record>,
 }
@@ -90,6 +91,9 @@ impl Broker {
 
     async fn restate_one(self: Arc<Self>, standing: Standing) {
         let Standing { session, fence, user, subscribed, unsubscribed, present, record } = standing;
+        for key in present {
+            self.tell_of(key).await;
+        }
         if let Some(record) = record
             && !self.remake(session, fence, record).await
         {
@@ -100,9 +104,6 @@ impl Broker {
         }
         if !subscribed.is_empty() || !unsubscribed.is_empty() {
             Arc::clone(&self).save(session, fence, subscribed, unsubscribed, None).await;
-        }
-        for (channel, member) in present {
-            Arc::clone(&self).attend(channel, member, fence).await;
         }
     }
 
@@ -138,9 +139,8 @@ impl Broker {
     /// Writes what the store is owed, as far as it takes it.
     pub(super) async fn pay_debts(self: &Arc<Self>) {
         if self.outside.is_store_reachable() {
-            for Absence { session, fence, channels } in self.owed.take_absences() {
-                Arc::clone(self).depart(channels, session, fence).await;
-            }
+            let absences = self.attendance.take_owed().into_iter().map(|key| self.tell_of(key));
+            stream::iter(absences).for_each_concurrent(UNDER_WAY_MAX, |told| told).await;
         }
         for _ in 0..ROUNDS_MAX {
             if !self.outside.is_store_reachable() {

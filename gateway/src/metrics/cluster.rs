@@ -48,12 +48,12 @@ impl Page<'_, '_> {
             "store_owed",
             "Sessions and absences to be written when the store is back",
             None,
-            broker.owed.len() as u64,
+            (broker.owed.len() + broker.attendance.owed()) as u64,
         )?;
         self.counter_of(
             "store_owed_refused",
             "Sessions and absences that there was no room for while the store was down",
-            broker.owed.refused_total(),
+            broker.owed.refused_total() + broker.attendance.refused_total(),
         )?;
         let forgotten = read(&stats.sessions_forgotten);
         self.counter_of(

@@ -12,6 +12,7 @@ use tidegate_protocol::time::Millis;
 use tidegate_session::Delivery;
 
 use super::Worker;
+use crate::broker::attendance::{Attendance, News, PresenceKey};
 use crate::broker::standing::{Standing, Wish};
 use crate::connection::{Endpoint, Phase};
 use crate::hub::Hub;
@@ -20,6 +21,7 @@ use crate::native::{NativeClient, Place, Subscription};
 impl Worker {
     /// Tells the broker what is wished for of every session in this part of the connections.
     pub(super) fn tell_standing(&mut self, wish: Wish) {
+        let attendance = &self.node.broker.attendance;
         let mut standings = Vec::new();
         for (slot, connection) in &mut self.connections {
             let Phase::Open(Endpoint::Native(client)) = &mut connection.phase else { continue };
@@ -32,7 +34,7 @@ impl Worker {
             let moved: u64 = positions.iter().filter_map(|(_, at)| Some((*at)?.offset)).sum();
             let has_moved = client.note_saved(moved);
             let subscribed = if has_moved { positions } else { Vec::new() };
-            if let Some(standing) = standing(client, self.now_unix, wish, subscribed) {
+            if let Some(standing) = standing(client, attendance, self.now_unix, wish, subscribed) {
                 standings.push(standing);
             }
         }
@@ -56,7 +58,9 @@ impl Worker {
             }
         }
         let all = Wish { part: 0, parts: 1, places: true, presence: true };
-        let Some(mut standing) = standing(client, now, all, subscribed) else { return };
+        let Some(mut standing) = standing(client, &self.node.broker.attendance, now, all, subscribed) else {
+            return;
+        };
         standing.unsubscribed = left;
         standing.unsubscribed.retain(|channel| client.session.subscription(channel.as_str()).is_none());
         standing.record = client.record();
@@ -83,24 +87,27 @@ fn positions(client: &NativeClient, hub: &Hub) -> Vec<(ChannelName, Option<Posit
     live.collect()
 }
 
+/// Its presence is noted here, where what the client does next is noted too.
 fn standing(
     client: &NativeClient,
+    attendance: &Attendance,
     now: Millis,
     wish: Wish,
     subscribed: Vec<(ChannelName, Option<Position>)>,
 ) -> Option<Standing> {
     let (session, grants) = (client.session.id()?, client.grants.as_ref()?);
-    let member = |held: &Subscription| {
+    let note = |held: &Subscription| {
         let info = grants.info.as_ref().map(|info| Arc::from(info.as_str().as_bytes()));
         let member = Member { session, user: Arc::clone(&grants.user), info, since: now };
-        (held.channel.clone(), member)
+        let key = PresenceKey { session, channel: held.channel.clone() };
+        attendance.note(key.clone(), client.fence, News::Present(member)).then_some(key)
     };
     let present: Vec<_> = match wish.presence {
         true => client
             .subscriptions
             .iter()
             .filter(|(_, held)| held.is_present)
-            .map(|(_, held)| member(held))
+            .filter_map(|(_, held)| note(held))
             .collect(),
         false => Vec::new(),
     };
