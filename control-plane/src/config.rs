@@ -277,6 +277,7 @@ impl Config {
                 handshakes_min: self.slowloris.handshakes_min,
                 block_for: self.slowloris.block_for,
             },
+            platform: self.kubernetes.platform(),
         }
     }
 }

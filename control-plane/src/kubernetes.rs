@@ -7,9 +7,11 @@
 //! Which permission each part needs, and which switch it belongs to, is in `docs/kubernetes-rbac.md`.
 
 mod access_review;
+mod attempts;
 mod cluster;
 pub mod config;
 mod deletion_cost;
+mod detach;
 mod events;
 mod evict;
 mod facts;
@@ -18,6 +20,7 @@ mod front_proxy;
 mod lease;
 mod link;
 mod listing;
+mod scale;
 mod token_review;
 mod view;
 mod watch;
@@ -26,6 +29,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, Config};
 use tidegate_cluster::leadership::Leadership;
@@ -37,11 +41,13 @@ use crate::external_metrics::{AccessReviewer, Caller, Deciding, FrontProxy};
 use crate::http::{ReviewError, Reviewing, TokenReviewer};
 
 pub use self::deletion_cost::CostWish;
+pub use self::detach::Detached;
 pub use self::events::Note;
 pub use self::evict::Evicted;
 pub use self::feed::PodFeed;
 pub use self::lease::KubernetesLease;
 pub use self::link::PodLink;
+pub use self::scale::Scaled;
 pub use self::view::{ClusterView, DisruptionBudget, EndpointState, PodFacts, TerminatedBy, Termination};
 
 /// How long one call to the API server may take.
@@ -126,6 +132,26 @@ impl Kubernetes {
         }
         let late = |_| Evicted::Unavailable { message: "the API server took too long".to_owned() };
         timeout(CALL_TIMEOUT, evict::evict(&self.pods, name, uid)).await.unwrap_or_else(late)
+    }
+
+    /// Takes the pod `name` from the ReplicaSet of `revision`, if it is still the one with the identity `uid`.
+    pub async fn detach(&self, name: &str, uid: &str, revision: &str) -> Detached {
+        if !self.settings.detach {
+            return Detached::Refused { message: "[kubernetes] detach is off".to_owned() };
+        }
+        let late = |_| Detached::Unavailable { message: "the API server took too long".to_owned() };
+        let detaching = detach::detach(&self.pods, name, uid, revision);
+        timeout(CALL_TIMEOUT, detaching).await.unwrap_or_else(late)
+    }
+
+    /// Has the Deployment `name` want `to` pods, if it wants `from` now.
+    pub async fn scale(&self, name: &str, from: u64, to: u64) -> Scaled {
+        if !self.settings.scale {
+            return Scaled::Refused { message: "[kubernetes] scale is off".to_owned() };
+        }
+        let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), &self.namespace);
+        let late = |_| Scaled::Unavailable { message: "the API server took too long".to_owned() };
+        timeout(CALL_TIMEOUT, scale::scale(&deployments, name, from, to)).await.unwrap_or_else(late)
     }
 
     /// Writes the deletion costs that differ from what stands there, as many as a minute allows; returns how many.

@@ -28,7 +28,7 @@ pub use self::period::Period;
 pub use self::refused::{Forecast, GuardReading, NodeForecast, Refused, WaveForecast, ZoneForecast};
 pub use self::spec::{
     Common, DrainSpec, Kind, Mode, OnDeadline, OnLoss, Order, RebalanceSpec, Replacement, RolloutSpec, Spec,
-    SpecError, Targets, Then,
+    SpecError, Target, Targets, Then,
 };
 pub use self::state::{OperationState, Running};
 pub use self::step::{Step, StepPhase};

@@ -11,6 +11,9 @@
 //! | `targets` | which nodes, in which order, in which waves |
 //! | `adopt` | which nodes end without having been asked here |
 //! | `advance` | how far is each node, and what comes next |
+//! | `platform` | can that be done where the gateways run |
+//! | `detach` | which pods get their replacement before they go |
+//! | `scale` | which nodes are too many, and when may the Deployment be scaled |
 //! | `rebalance` | who has too many sessions |
 //! | `guards` | may clients be moved at all |
 //! | `budget`, `share` | how many a second, over all nodes, and who of them |
@@ -23,10 +26,13 @@ mod budget;
 mod command;
 mod conditions;
 mod deletion_cost;
+mod detach;
 mod forecast;
 mod guards;
+mod platform;
 mod rebalance;
 mod room;
+mod scale;
 mod share;
 mod slow;
 mod steps;
@@ -46,6 +52,7 @@ use self::budget::Budget;
 pub use self::budget::BudgetConfig;
 pub use self::command::{change, command};
 pub use self::forecast::forecast;
+pub use self::platform::{Platform, Switch};
 pub use self::rebalance::AutoRebalance;
 pub use self::slow::SlowConfig;
 use self::want::Want;
@@ -64,6 +71,8 @@ pub struct PlanConfig {
     pub rebalance: AutoRebalance,
     /// When an address counts as holding handshakes open on purpose.
     pub slow: SlowConfig,
+    /// Where the gateways run, and what may be done there.
+    pub platform: Platform,
 }
 
 /// Something to be done outside.
@@ -84,6 +93,28 @@ pub enum Action {
         node: Arc<str>,
         /// Its pod's uid: another pod of that name must not go.
         uid: Arc<str>,
+    },
+    /// Take a node's pod from its ReplicaSet, unless that was just tried. Repeated until it is so.
+    Detach {
+        /// The operation that wants it.
+        op: OperationId,
+        /// The node.
+        node: Arc<str>,
+        /// Its pod's uid: another pod of that name must not be touched.
+        uid: Arc<str>,
+        /// The revision that the pod is to remember.
+        revision: String,
+    },
+    /// Scale the Deployment of the pods down, unless that is on its way. Repeated until it is so.
+    Scale {
+        /// The operation that wants it.
+        op: OperationId,
+        /// The Deployment.
+        deployment: Arc<str>,
+        /// Pods that it wants now: if it wants another number, it is left alone.
+        from: u64,
+        /// Pods that it shall want.
+        to: u64,
     },
     /// Let Kubernetes know which pods to take first: those that are empty anyway. Repeated each tick.
     DeletionCost {

@@ -144,6 +144,13 @@ class Rights(unittest.TestCase):
         self.assertEqual(everything - self.rules(evict=False), {("pods/eviction", "create")})
         self.assertEqual(everything - self.rules(deletionCost=False), {("pods", "patch")})
         self.assertEqual(everything - self.rules(events=False), {("events", "create"), ("events", "patch")})
+        self.assertEqual(self.rules(scale=True) - everything, {("deployments/scale", "get"), ("deployments/scale", "patch")})
+        self.assertEqual(self.rules(detach=True, deletionCost=False), everything)
+
+    def test_only_the_gateways_can_be_scaled(self):
+        role = one(render({"controlPlane": {"rbac": {"scale": True}}}), "Role", "tidegate-control-plane")
+        [rule] = [rule for rule in role["rules"] if rule["resources"] == ["deployments/scale"]]
+        self.assertEqual(rule["resourceNames"], ["tidegate-gateway"])
 
     def test_without_switches_nothing_can_be_changed_but_the_lease(self):
         left = self.rules(evict=False, deletionCost=False, events=False)

@@ -49,7 +49,7 @@ EVERYTHING = {
     },
     "controlPlane": {
         "api": {"tokens": [{"name": "admin", "role": "admin", "existingSecret": "operators", "key": "admin"}]},
-        "rbac": {"tokenReview": True},
+        "rbac": {"tokenReview": True, "detach": True, "scale": True},
         "externalMetrics": {"enabled": True, "tls": {"existingSecret": "metrics-tls", "caBundle": "Q0E="}, "annotations": {"example.com/a": "b"}},
     },
     "redis": {"existingSecret": "redis", "tls": {"caSecret": "redis-ca"}, "secretKeys": {"username": "user"}},

@@ -153,7 +153,11 @@ fn sort(actions: Vec<Action>) -> Work {
             Action::Order { node, order } => work.orders.push((node, *order)),
             Action::Persist { op } => work.changed.push(op),
             Action::Block { addresses } => work.blocked = Some(addresses),
-            action @ (Action::Evict { .. } | Action::DeletionCost { .. } | Action::Event { .. }) => {
+            action @ (Action::Evict { .. }
+            | Action::Detach { .. }
+            | Action::Scale { .. }
+            | Action::DeletionCost { .. }
+            | Action::Event { .. }) => {
                 work.pods.push(action);
             }
         }

@@ -29,7 +29,8 @@ impl Control for Coordinator {
             let now = self.clock.now();
             let mut operation = {
                 let state = self.state();
-                plan::accept(&state.fleet, &self.store.live(), id, spec.clone(), &who.name, now)?
+                let live = self.store.live();
+                plan::accept(&state.fleet, &live, &self.plan, id, spec.clone(), &who.name, now)?
             };
             operation.trace.get_or_insert_with(spans::new_trace);
             let saved = self.store.write(operation, Stored::Absent).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tidegate_protocol::drain::DrainReport;
 
-use super::{NodeEntry, NodeView, Pod};
+use super::{Deployment, NodeEntry, NodeView, Pod};
 use crate::model::Millis;
 
 /// Nodes that are known at most; further ones are counted and left out.
@@ -16,6 +16,7 @@ pub const NODES_MAX: usize = 1_024;
 #[derive(Clone, Debug, Default)]
 pub struct Fleet {
     nodes: BTreeMap<Arc<str>, NodeView>,
+    deployment: Option<Deployment>,
     left_out: u64,
 }
 
@@ -33,6 +34,8 @@ pub enum Seen {
     Pod(Arc<str>, Pod),
     /// A pod is gone.
     PodGone(Arc<str>),
+    /// The one Deployment that the pods belong to, or that there is none or more than one.
+    Deployment(Option<Deployment>),
 }
 
 impl Fleet {
@@ -66,7 +69,13 @@ impl Fleet {
                 }
                 self.forget_if_gone(&name, now);
             }
+            Seen::Deployment(deployment) => self.deployment = deployment,
         }
+    }
+
+    /// The one Deployment that all pods belong to.
+    pub fn deployment(&self) -> Option<&Deployment> {
+        self.deployment.as_ref()
     }
 
     /// Every node, by name.

@@ -63,16 +63,22 @@ pub struct Pod {
     pub labels: BTreeMap<String, String>,
     /// The hash of its template.
     pub revision: Option<String>,
+    /// It belongs to no ReplicaSet any more.
+    pub detached: bool,
     /// When it will be killed, once it was deleted: Unix time.
     pub deletion_deadline: Option<Millis>,
     /// Who deleted it, as far as can be told; without it `Source::Kubectl`.
     pub deleted_by: Option<Source>,
     /// Kubernetes calls it ready.
     pub ready: bool,
+    /// How soon a scale-down takes it, as it stands at the pod: the lowest goes first.
+    pub deletion_cost: i32,
     /// Why it is not running, such as `ImagePullBackOff` or `Unschedulable`.
     pub trouble: Option<String>,
     /// Why its eviction was refused last, and when it may be tried again.
     pub eviction_refused: Option<(String, Millis)>,
+    /// Why it was not taken from its ReplicaSet, and when that may be tried again.
+    pub detaching_refused: Option<(String, Millis)>,
 }
 
 impl NodeView {

@@ -65,7 +65,7 @@ struct Budget {
 #[derive(Debug)]
 struct End {
     seen_at: SystemTime,
-    /// Pods of its revision that were neither terminating nor gone then: fewer than wanted, if somebody took this one out.
+    /// Pods of its ReplicaSet that were neither terminating nor gone then: fewer than wanted, if somebody took this one out.
     others: u32,
     by: TerminatedBy,
     /// Set once the object is gone.
@@ -128,6 +128,7 @@ impl Cluster {
             complete: self.is_complete(),
             pods,
             newest_revision: newest.map(|set| set.hash.clone()),
+            deployment: self.deployment(),
             replicas_wanted: self.sets.iter().map(|set| set.wanted).sum(),
             budgets: self.budgets.iter().map(|budget| budget.shown.clone()).collect(),
         }
@@ -140,6 +141,12 @@ impl Cluster {
 
     fn newest(&self) -> Option<&Revision> {
         self.sets.iter().max_by_key(|set| set.number)
+    }
+
+    fn deployment(&self) -> Option<String> {
+        let mut names = self.sets.iter().map(|set| set.deployment.as_ref());
+        let first = names.next()??;
+        names.all(|name| name == Some(first)).then(|| first.clone())
     }
 
     fn show(&self, pod: &Seen) -> PodFacts {
@@ -216,6 +223,7 @@ impl Cluster {
     fn others(&self, pod: &Seen) -> u32 {
         let others = self.pods.iter().filter(|other| {
             other.deadline.is_none()
+                && !other.facts.detached
                 && other.facts.revision == pod.facts.revision
                 && other.facts.uid != pod.facts.uid
         });
@@ -226,7 +234,10 @@ impl Cluster {
 /// Kubernetes does not say who deletes a pod; what the owner wants at that moment does.
 fn cause_among(newest: Option<&Revision>, own: Option<&Revision>, pod: &Seen, others: u32) -> TerminatedBy {
     let is_newest = newest.is_none_or(|newest| Some(&newest.hash) == pod.facts.revision.as_ref());
-    if !is_newest {
+    if pod.facts.detached {
+        // What its ReplicaSet wants is no longer about it.
+        TerminatedBy::Deletion
+    } else if !is_newest {
         TerminatedBy::Rollout
     } else if own.is_some_and(|own| others >= own.wanted) {
         TerminatedBy::ScaleDown

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tidegate_service::config::{Checks, Environment, computed, value};
 use tidegate_service::config_section;
 
+use crate::plan::{Platform, Switch};
+
 config_section! {
     /// Where the gateways are pods: what is watched there, and what may be changed.
     pub struct Kubernetes {
@@ -30,10 +32,16 @@ config_section! {
         pub lease_renew: Duration = value(Duration::from_secs(1)).within(Duration::from_millis(500)..=Duration::from_secs(100));
         /// Whether drained pods may be evicted (`pods/eviction` create).
         pub evict: bool = value(true);
+        /// Whether operations may take a pod from its ReplicaSet when its drain begins, so that its replacement starts at once:
+        /// `replacement: detach` (`pods` patch). One whose operation is aborted belongs to nobody.
+        pub detach: bool = value(false);
         /// Whether pods are told which of them a scale-down shall take first (`pods` patch).
         pub deletion_cost: bool = value(true);
         /// Changes of the deletion cost, for all pods together, in a minute.
         pub deletion_cost_changes_per_minute: u32 = value(60).within(1..=6000);
+        /// Whether operations may scale the gateways' Deployment down, once the pods that are to go are empty: `target: scaleDown`
+        /// (`deployments/scale` get, patch). Needs `deletion_cost`.
+        pub scale: bool = value(false);
         /// Whether operations leave Events at the pods they are about (`events.k8s.io` create, patch).
         pub events: bool = value(true);
         /// Whether the API takes service account tokens (`tokenreviews` create, a ClusterRole).
@@ -44,6 +52,21 @@ config_section! {
 }
 
 impl Kubernetes {
+    /// What operations may ask for.
+    pub(crate) fn platform(&self) -> Platform {
+        if !self.enabled {
+            return Platform::Processes;
+        }
+        let switches = [
+            (Switch::Evict, self.evict),
+            (Switch::Detach, self.detach),
+            (Switch::DeletionCost, self.deletion_cost),
+            (Switch::Scale, self.scale),
+        ];
+        let on = switches.into_iter().filter(|(_, is_on)| *is_on).map(|(switch, _)| switch).collect();
+        Platform::Kubernetes { on }
+    }
+
     /// Checks between keys.
     pub(crate) fn check(&self, checks: &mut Checks<'_>) {
         if self.lease_renew * 3 > self.lease_duration {

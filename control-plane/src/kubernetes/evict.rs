@@ -12,6 +12,8 @@ use kube::Api;
 use kube::api::PostParams;
 use kube::core::Status;
 
+use super::attempts::Answer;
+
 /// How long to wait where the server names no time: its disruption controller needs about that to count again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -39,6 +41,17 @@ pub enum Evicted {
         /// Why.
         message: String,
     },
+}
+
+impl From<Evicted> for Answer {
+    fn from(evicted: Evicted) -> Self {
+        match evicted {
+            Evicted::Granted | Evicted::Gone => Self::Settled,
+            Evicted::Blocked { retry_after, message } => Self::Later { reason: message, after: retry_after },
+            Evicted::Refused { message } => Self::forbidden(message),
+            Evicted::Unavailable { message } => Self::unavailable(message),
+        }
+    }
 }
 
 /// Asks for the eviction of the pod `name` with the identity `uid`.

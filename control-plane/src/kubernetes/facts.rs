@@ -16,6 +16,8 @@ use super::view::{EndpointState, PodFacts, TerminatedBy};
 
 /// The label by which a Deployment tells its revisions apart.
 pub(crate) const REVISION_LABEL: &str = "pod-template-hash";
+/// Where a detached pod remembers that label.
+pub(crate) const DETACHED_FROM: &str = "tidegate.io/pod-template-hash";
 /// The annotation that a scale-down sorts by.
 pub(crate) const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// Where a cloud's zone stands, on nodes and (from Kubernetes 1.35 on) on pods.
@@ -27,13 +29,16 @@ const ADMIN_PORT: &str = "admin";
 
 /// What a pod says of itself; what others say of it (budgets, endpoints, who ends it) is added later.
 pub(crate) fn pod_facts(pod: &Pod, admin_port: u16) -> PodFacts {
+    let owned_as = pod.labels().get(REVISION_LABEL);
+    let detached_from = pod.annotations().get(DETACHED_FROM);
     PodFacts {
         name: pod.name_any(),
         uid: pod.uid().unwrap_or_default(),
         host: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
         zone: pod.labels().get(ZONE_LABEL).cloned(),
         labels: pod.labels().clone(),
-        revision: pod.labels().get(REVISION_LABEL).cloned(),
+        revision: owned_as.or(detached_from).cloned(),
+        detached: owned_as.is_none() && detached_from.is_some(),
         ready: condition(pod, "Ready").is_some_and(|ready| ready.status == "True"),
         stuck: stuck(pod),
         admin: admin_url(pod, admin_port),
@@ -75,6 +80,8 @@ pub(crate) struct Revision {
     pub(crate) number: u64,
     /// Pods that it shall have.
     pub(crate) wanted: u32,
+    /// The Deployment's name.
+    pub(crate) deployment: Option<String>,
 }
 
 /// The revision that a ReplicaSet stands for; `None` if no Deployment made it.
@@ -83,7 +90,9 @@ pub(crate) fn revision(set: &ReplicaSet) -> Option<Revision> {
     let number = set.annotations().get(REVISION_NUMBER).and_then(|number| number.parse().ok())?;
     // Absent means 1, by the API's own default; it never is, once the server has written it.
     let wanted = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-    Some(Revision { hash, number, wanted: u32::try_from(wanted).unwrap_or(0) })
+    let owner = set.owner_references().iter().find(|owner| owner.controller == Some(true));
+    let deployment = owner.filter(|owner| owner.kind == "Deployment").map(|owner| owner.name.clone());
+    Some(Revision { hash, number, wanted: u32::try_from(wanted).unwrap_or(0), deployment })
 }
 
 /// What a slice says of each pod in it, by the pod's name: its state and its zone.

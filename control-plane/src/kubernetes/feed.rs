@@ -9,54 +9,76 @@ use std::time::SystemTime;
 
 use tidegate_protocol::time::{Millis, whole_ms};
 
+use super::attempts::Deed;
 use super::view::{ClusterView, PodFacts, TerminatedBy};
-use crate::index::{Pod, Seen};
+use crate::index::{Deployment, Pod, Seen};
 use crate::model::Source;
 
 /// The pods as they were told last.
 #[derive(Debug, Default)]
 pub struct PodFeed {
     told: BTreeMap<Arc<str>, Pod>,
-    /// Refused evictions by the pod's identity. Holds none of pods that are not there.
-    refusals: BTreeMap<Arc<str>, (String, Millis)>,
+    /// What was refused, by the pod's identity. Holds nothing of pods that are not there.
+    refusals: BTreeMap<(Arc<str>, Deed), (String, Millis)>,
+    deployment_told: Option<Deployment>,
+    scaling_refused: Option<(String, Millis)>,
 }
 
 impl PodFeed {
     /// What changed since the last time.
     pub fn take(&mut self, view: &ClusterView) -> Vec<Seen> {
-        self.refusals.retain(|uid, _| view.pods.iter().any(|pod| *pod.uid == **uid));
+        self.refusals.retain(|(uid, _), _| view.pods.iter().any(|pod| *pod.uid == **uid));
         let now: BTreeMap<Arc<str>, Pod> =
             view.pods.iter().map(|facts| (Arc::from(facts.name.as_str()), self.pod(facts))).collect();
         let gone = self.told.keys().filter(|name| !now.contains_key(*name)).cloned().map(Seen::PodGone);
         let is_new = |(name, pod): &(&Arc<str>, &Pod)| self.told.get(*name) != Some(*pod);
         let new = now.iter().filter(is_new).map(|(name, pod)| Seen::Pod(Arc::clone(name), pod.clone()));
-        let seen = gone.chain(new).collect();
+        let mut seen: Vec<Seen> = gone.chain(new).collect();
         self.told = now;
+        let deployment = view.deployment.as_deref().map(|name| Deployment {
+            name: Arc::from(name),
+            wanted: u64::from(view.replicas_wanted),
+            scaling_refused: self.scaling_refused.clone(),
+        });
+        if deployment != self.deployment_told {
+            self.deployment_told.clone_from(&deployment);
+            seen.push(Seen::Deployment(deployment));
+        }
         seen
     }
 
-    /// The eviction of the pod with this identity was refused; it may be tried again at `retry_at` (Unix time).
-    pub fn refuse(&mut self, uid: &str, reason: String, retry_at: Millis) {
-        self.refusals.insert(Arc::from(uid), (reason, retry_at));
+    /// What was asked for the pod with this identity was refused; it may be tried again at `retry_at` (Unix time).
+    pub(super) fn refuse(&mut self, uid: &Arc<str>, deed: Deed, reason: String, retry_at: Millis) {
+        self.refusals.insert((Arc::clone(uid), deed), (reason, retry_at));
     }
 
-    /// The eviction of the pod with this identity was granted, or is not wanted any more.
-    pub fn forget_refusal(&mut self, uid: &str) {
-        self.refusals.remove(uid);
+    /// What was asked for the pod with this identity was granted, or is not wanted any more.
+    pub(super) fn forget_refusal(&mut self, uid: &Arc<str>, deed: Deed) {
+        self.refusals.remove(&(Arc::clone(uid), deed));
+    }
+
+    /// What became of scaling the Deployment when that was asked for last: refused, and to be tried again then; or not.
+    pub(super) fn note_scaling(&mut self, refused: Option<(String, Millis)>) {
+        self.scaling_refused = refused;
     }
 
     fn pod(&self, facts: &PodFacts) -> Pod {
+        let uid: Arc<str> = Arc::from(facts.uid.as_str());
+        let refused = |deed| self.refusals.get(&(Arc::clone(&uid), deed)).cloned();
         Pod {
-            uid: Arc::from(facts.uid.as_str()),
             zone: facts.zone.clone(),
             machine: facts.host.clone(),
             labels: facts.labels.clone(),
             revision: facts.revision.clone(),
+            detached: facts.detached,
             deletion_deadline: facts.termination.as_ref().map(|end| unix(end.deadline)),
             deleted_by: facts.termination.as_ref().map(|end| source(end.by)),
             ready: facts.ready && !facts.gone,
+            deletion_cost: facts.deletion_cost,
             trouble: facts.stuck.clone(),
-            eviction_refused: self.refusals.get(facts.uid.as_str()).cloned(),
+            eviction_refused: refused(Deed::Evict),
+            detaching_refused: refused(Deed::Detach),
+            uid,
         }
     }
 }
@@ -108,14 +130,39 @@ mod tests {
         let mut feed = PodFeed::default();
         feed.take(&view(vec![pod("a")]));
 
-        feed.refuse("uid-of-a", "not now".to_owned(), Millis::new(7));
+        let uid: Arc<str> = Arc::from("uid-of-a");
+        feed.refuse(&uid, Deed::Evict, "not now".to_owned(), Millis::new(7));
+        feed.forget_refusal(&uid, Deed::Detach);
         assert_eq!(names(&feed.take(&view(vec![pod("a")]))), ["+a"]);
-        feed.forget_refusal("uid-of-a");
+        feed.forget_refusal(&uid, Deed::Evict);
         assert_eq!(names(&feed.take(&view(vec![pod("a")]))), ["+a"]);
 
-        feed.refuse("uid-of-a", "not now".to_owned(), Millis::new(7));
+        feed.refuse(&uid, Deed::Evict, "not now".to_owned(), Millis::new(7));
         feed.take(&view(Vec::new()));
         assert!(feed.refusals.is_empty());
+    }
+
+    #[test]
+    fn the_deployment_is_told_when_it_wants_another_number_and_when_it_was_not_scaled() {
+        let wants = |replicas_wanted| ClusterView {
+            deployment: Some("gateway".to_owned()),
+            replicas_wanted,
+            ..ClusterView::default()
+        };
+        let told = |seen: Vec<Seen>| match &seen[..] {
+            [Seen::Deployment(Some(deployment))] => {
+                Some((deployment.wanted, deployment.scaling_refused.is_some()))
+            }
+            _ => None,
+        };
+        let mut feed = PodFeed::default();
+
+        assert_eq!(told(feed.take(&wants(3))), Some((3, false)));
+        assert!(feed.take(&wants(3)).is_empty());
+        feed.note_scaling(Some(("no right".to_owned(), Millis::new(7))));
+        assert_eq!(told(feed.take(&wants(3))), Some((3, true)));
+        feed.note_scaling(None);
+        assert_eq!(told(feed.take(&wants(2))), Some((2, false)));
     }
 
     fn names(seen: &[Seen]) -> Vec<String> {
@@ -139,6 +186,7 @@ mod tests {
             zone: None,
             labels: BTreeMap::new(),
             revision: None,
+            detached: false,
             ready: false,
             stuck: None,
             admin: None,

@@ -3,39 +3,36 @@
 //! Place in the path: watch → [`PodLink::poll`] → index → plan → [`PodLink::push`] → API server. What an eviction was
 //! answered comes back with the next poll. Only a leader pushes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tidegate_protocol::drain::OperationId;
 use tidegate_protocol::time::Millis;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use super::attempts::{Answer, Attempts, Deed};
 use super::deletion_cost::CostWish;
 use super::events::Note;
-use super::evict::Evicted;
 use super::feed::PodFeed;
 use super::view::ClusterView;
 use super::{Kubernetes, PodFacts};
 use crate::index::Seen;
 use crate::plan::Action;
 
-/// Evictions and Events that wait for the API server; what does not fit is asked again with the next tick, or not said.
+/// Deeds and Events that wait for the API server; what does not fit is asked again with the next tick, or not said.
 const WAITING_MAX: usize = 256;
-/// How soon an eviction that came to nothing for no reason of its own is tried again.
-const RETRY_SOON: Duration = Duration::from_secs(2);
-/// How soon one is tried again that somebody has to make possible first.
-const RETRY_LATE: Duration = Duration::from_secs(30);
 
 /// What the coordinator holds of Kubernetes.
 #[derive(Debug)]
 pub struct PodLink {
     views: watch::Receiver<ClusterView>,
     feed: PodFeed,
-    evictions: Evictions,
+    attempts: Attempts,
+    /// The Deployment's scale is on its way.
+    is_scaling: bool,
     wanted: mpsc::Sender<Wanted>,
-    answers: mpsc::Receiver<(Arc<str>, Evicted)>,
+    answers: mpsc::Receiver<Answered>,
     costs: watch::Sender<Vec<CostWish>>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -44,7 +41,16 @@ pub struct PodLink {
 #[derive(Debug)]
 enum Wanted {
     Eviction { pod: Arc<str>, uid: Arc<str> },
+    Detachment { pod: Arc<str>, uid: Arc<str>, revision: String },
+    Scaling { deployment: Arc<str>, from: u64, to: u64 },
     Event(Note),
+}
+
+/// What became of it.
+#[derive(Debug)]
+enum Answered {
+    Pod { uid: Arc<str>, deed: Deed, answer: Answer },
+    Scaling(Answer),
 }
 
 impl Drop for PodLink {
@@ -63,23 +69,24 @@ impl PodLink {
         let pushing = tokio::spawn(carry_out(Arc::clone(kubernetes), to_do, answered));
         let costing = tokio::spawn(keep_costs(Arc::clone(kubernetes), wishes));
         let tasks = vec![watching, pushing, costing];
-        Self {
-            views,
-            feed: PodFeed::default(),
-            evictions: Evictions::default(),
-            wanted,
-            answers,
-            costs,
-            tasks,
-        }
+        let (feed, attempts) = (PodFeed::default(), Attempts::default());
+        Self { views, feed, attempts, is_scaling: false, wanted, answers, costs, tasks }
     }
 
     /// What became known since the last time, for the index. `now` is Unix time.
     pub fn poll(&mut self, now: Millis) -> Vec<Seen> {
-        while let Ok((uid, answer)) = self.answers.try_recv() {
-            match self.evictions.answered(&uid, answer, now) {
-                Some((reason, retry_at)) => self.feed.refuse(&uid, reason, retry_at),
-                None => self.feed.forget_refusal(&uid),
+        while let Ok(answered) = self.answers.try_recv() {
+            match answered {
+                Answered::Pod { uid, deed, answer } => {
+                    match self.attempts.answered(&uid, deed, answer, now) {
+                        Some((reason, retry_at)) => self.feed.refuse(&uid, deed, reason, retry_at),
+                        None => self.feed.forget_refusal(&uid, deed),
+                    }
+                }
+                Answered::Scaling(answer) => {
+                    self.is_scaling = false;
+                    self.feed.note_scaling(answer.retry_at(now));
+                }
             }
         }
         let view = self.views.borrow_and_update();
@@ -87,7 +94,7 @@ impl PodLink {
         if !view.complete {
             return Vec::new();
         }
-        self.evictions.keep(|uid| view.pods.iter().any(|pod| pod.uid == uid));
+        self.attempts.keep(|uid| view.pods.iter().any(|pod| pod.uid == uid));
         self.feed.take(&view)
     }
 
@@ -109,7 +116,16 @@ impl PodLink {
         let mut costs = BTreeMap::new();
         for action in actions {
             match action {
-                Action::Evict { node, uid, .. } => self.evict(node, uid, now),
+                Action::Evict { node, uid, .. } => {
+                    let wanted = Wanted::Eviction { pod: Arc::clone(node), uid: Arc::clone(uid) };
+                    self.attempt(uid, Deed::Evict, wanted, now);
+                }
+                Action::Detach { node, uid, revision, .. } => {
+                    let (pod, revision) = (Arc::clone(node), revision.clone());
+                    let wanted = Wanted::Detachment { pod, uid: Arc::clone(uid), revision };
+                    self.attempt(uid, Deed::Detach, wanted, now);
+                }
+                Action::Scale { deployment, from, to, .. } => self.scale(deployment, *from, *to),
                 Action::DeletionCost { node, cost } => {
                     costs.insert(Arc::clone(node), *cost);
                 }
@@ -123,13 +139,15 @@ impl PodLink {
         self.costs.send_replace(wishes);
     }
 
-    fn evict(&mut self, node: &Arc<str>, uid: &Arc<str>, now: Millis) {
-        if self.evictions.begin(uid, now) {
-            let eviction = Wanted::Eviction { pod: Arc::clone(node), uid: Arc::clone(uid) };
-            if self.wanted.try_send(eviction).is_err() {
-                self.evictions.give_back(uid);
-            }
+    fn attempt(&mut self, uid: &Arc<str>, deed: Deed, wanted: Wanted, now: Millis) {
+        if self.attempts.begin(uid, deed, now) && self.wanted.try_send(wanted).is_err() {
+            self.attempts.give_back(uid, deed);
         }
+    }
+
+    fn scale(&mut self, deployment: &Arc<str>, from: u64, to: u64) {
+        let wanted = Wanted::Scaling { deployment: Arc::clone(deployment), from, to };
+        self.is_scaling = self.is_scaling || self.wanted.try_send(wanted).is_ok();
     }
 
     fn tell(&self, nodes: &[Arc<str>], is_warning: bool, reason: &str, text: &str) {
@@ -158,64 +176,35 @@ impl PodLink {
     }
 }
 
-/// Evictions that were asked for, by the pod's identity: each is tried again only when that makes sense.
-#[derive(Debug, Default)]
-struct Evictions {
-    /// On their way, or granted.
-    begun: BTreeSet<Arc<str>>,
-    /// Refused, and not to be tried before.
-    refused: BTreeMap<Arc<str>, Millis>,
-}
-
-impl Evictions {
-    /// Whether the eviction is to be asked for now.
-    fn begin(&mut self, uid: &Arc<str>, now: Millis) -> bool {
-        let is_early = self.refused.get(uid).is_some_and(|retry_at| now < *retry_at);
-        !is_early && self.begun.insert(Arc::clone(uid))
-    }
-
-    fn give_back(&mut self, uid: &str) {
-        self.begun.remove(uid);
-    }
-
-    /// Takes the answer; why it was refused and when to ask again, if it was.
-    fn answered(&mut self, uid: &Arc<str>, answer: Evicted, now: Millis) -> Option<(String, Millis)> {
-        let (reason, after) = match answer {
-            Evicted::Granted | Evicted::Gone => {
-                self.refused.remove(uid);
-                return None;
-            }
-            Evicted::Blocked { retry_after, message } => (message, retry_after),
-            Evicted::Refused { message } => (message, RETRY_LATE),
-            Evicted::Unavailable { message } => (message, RETRY_SOON),
-        };
-        self.begun.remove(uid);
-        self.refused.insert(Arc::clone(uid), now + after);
-        Some((reason, now + after))
-    }
-
-    /// Forgets pods that are gone.
-    fn keep(&mut self, is_there: impl Fn(&str) -> bool) {
-        self.begun.retain(|uid| is_there(uid));
-        self.refused.retain(|uid, _| is_there(uid));
-    }
-}
-
 async fn carry_out(
     kubernetes: Arc<Kubernetes>,
     mut to_do: mpsc::Receiver<Wanted>,
-    answered: mpsc::Sender<(Arc<str>, Evicted)>,
+    answered: mpsc::Sender<Answered>,
 ) {
     while let Some(wanted) = to_do.recv().await {
-        match wanted {
-            Wanted::Event(note) => kubernetes.tell(note).await,
-            Wanted::Eviction { pod, uid } => {
-                let answer = kubernetes.evict(&pod, &uid).await;
-                tracing::info!(%pod, ?answer, "asked for an eviction");
-                if answered.send((uid, answer)).await.is_err() {
-                    return;
-                }
+        let answer = match wanted {
+            Wanted::Event(note) => {
+                kubernetes.tell(note).await;
+                continue;
             }
+            Wanted::Eviction { pod, uid } => {
+                let evicted = kubernetes.evict(&pod, &uid).await;
+                tracing::info!(%pod, answer = ?evicted, "asked for an eviction");
+                Answered::Pod { uid, deed: Deed::Evict, answer: evicted.into() }
+            }
+            Wanted::Detachment { pod, uid, revision } => {
+                let detached = kubernetes.detach(&pod, &uid, &revision).await;
+                tracing::info!(%pod, answer = ?detached, "took a pod from its ReplicaSet");
+                Answered::Pod { uid, deed: Deed::Detach, answer: detached.into() }
+            }
+            Wanted::Scaling { deployment, from, to } => {
+                let scaled = kubernetes.scale(&deployment, from, to).await;
+                tracing::info!(%deployment, from, to, answer = ?scaled, "asked for a scale-down");
+                Answered::Scaling(scaled.into())
+            }
+        };
+        if answered.send(answer).await.is_err() {
+            return;
         }
     }
 }
@@ -224,31 +213,5 @@ async fn keep_costs(kubernetes: Arc<Kubernetes>, mut wishes: watch::Receiver<Vec
     while wishes.changed().await.is_ok() {
         let newest = wishes.borrow_and_update().clone();
         kubernetes.set_costs(newest).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_eviction_is_asked_for_once_and_again_when_its_refusal_is_over() {
-        let mut evictions = Evictions::default();
-        let uid: Arc<str> = Arc::from("8d6c");
-        let start = Millis::new(1_000);
-
-        assert!(evictions.begin(&uid, start));
-        assert!(!evictions.begin(&uid, start), "it is on its way");
-
-        let blocked = Evicted::Blocked { retry_after: Duration::from_secs(5), message: "not now".to_owned() };
-        let refusal = evictions.answered(&uid, blocked, start);
-        assert_eq!(refusal, Some(("not now".to_owned(), Millis::new(6_000))));
-        assert!(!evictions.begin(&uid, Millis::new(5_999)));
-        assert!(evictions.begin(&uid, Millis::new(6_000)));
-
-        assert_eq!(evictions.answered(&uid, Evicted::Granted, Millis::new(6_100)), None);
-        assert!(!evictions.begin(&uid, Millis::new(60_000)), "it is granted and only takes its time");
-        evictions.keep(|_| false);
-        assert!(evictions.begun.is_empty() && evictions.refused.is_empty());
     }
 }

@@ -15,6 +15,8 @@ pub struct ClusterView {
     pub pods: Vec<PodFacts>,
     /// Pods that this revision and later ones shall have: the newest ReplicaSet's `pod-template-hash`.
     pub newest_revision: Option<String>,
+    /// The Deployment that all of these ReplicaSets belong to; `None` if there is none, or more than one.
+    pub deployment: Option<String>,
     /// How many pods all ReplicaSets together shall have.
     pub replicas_wanted: u32,
     /// The budgets that Kubernetes keeps for evictions.
@@ -34,8 +36,10 @@ pub struct PodFacts {
     pub zone: Option<String>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// `pod-template-hash`: pods of one revision have the same.
+    /// `pod-template-hash`: pods of one revision have the same. A detached pod remembers its own.
     pub revision: Option<String>,
+    /// It was taken from its ReplicaSet: nobody deletes it, and nobody replaces it when it goes.
+    pub detached: bool,
     /// The pod's condition `Ready`.
     pub ready: bool,
     /// Why it is not running yet: `Unschedulable`, `ErrImagePull`, `CrashLoopBackOff`, …

@@ -2,7 +2,7 @@
 
 use super::{
     Amount, Common, DrainSpec, GuardAction, Guards, Mode, OnDeadline, OnLoss, Order, Period, RebalanceSpec,
-    Replacement, RolloutSpec, Targets, Then,
+    Replacement, RolloutSpec, Target, Targets, Then,
 };
 
 impl Default for Common {
@@ -51,7 +51,9 @@ impl Default for RolloutSpec {
         Self {
             drain: DrainSpec { then: Then::Evict, ..DrainSpec::default() },
             mode: Mode::Rolling,
+            target: Target::Restart,
             revision: None,
+            replicas: None,
             steer_at: Amount::Percent(50),
             canary: 0,
         }

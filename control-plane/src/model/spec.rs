@@ -13,6 +13,8 @@ use utoipa::ToSchema;
 
 use super::{Amount, GuardAction, Guards, Period};
 
+mod check;
+
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]
@@ -113,8 +115,12 @@ pub struct RolloutSpec {
     pub drain: DrainSpec,
     /// In which way. Default: `rolling`.
     pub mode: Mode,
-    /// The revision to come to: nodes that have it already are no targets. Default: every node is replaced.
+    /// What it comes to. Default: `revision` where one is named, else `restart`.
+    pub target: Target,
+    /// The revision to come to, for `target: revision`: nodes that have it already are no targets.
     pub revision: Option<String>,
+    /// Nodes that are left, for `target: scaleDown`.
+    pub replicas: Option<u64>,
     /// `steer` starts when ready new nodes have at least this share of the old nodes' capacity. Default: 50 %.
     pub steer_at: Amount,
     /// Nodes in a first wave of its own; 0 for none. Default: 0.
@@ -207,7 +213,8 @@ pub enum Replacement {
     Terminate,
     /// Nodes that are ready before the first wave starts.
     Surge,
-    /// As `terminate`, but its owner is made to start it when the drain begins.
+    /// As `terminate`, but its ReplicaSet is made to start it when the drain begins: the pod is taken from it. Only on
+    /// Kubernetes, with `then: evict`, and if `[kubernetes] detach` is on.
     Detach,
 }
 
@@ -221,6 +228,20 @@ pub enum Then {
     Hold,
     /// It serves again.
     Uncordon,
+}
+
+/// What a rollout comes to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Target {
+    /// Every node is replaced.
+    Restart,
+    /// Every node that has not the wanted `revision` is replaced.
+    Revision,
+    /// There are `replicas` nodes, and nothing replaces the others: those that are not ready go first, then by `order`. They
+    /// stop taking in clients together. On Kubernetes the Deployment is scaled once all of them are empty, if
+    /// `[kubernetes] scale` is on.
+    ScaleDown,
 }
 
 /// How a rollout brings clients to new nodes.
@@ -266,7 +287,7 @@ impl Spec {
         let object = body.as_object().ok_or(SpecError::NotAnObject)?;
         let spec = match object.get("kind").and_then(Value::as_str) {
             Some("drain") => read(object).map(Self::Drain),
-            Some("rollout") => read(object).map(Self::Rollout),
+            Some("rollout") => read(object).map(|rollout| Self::Rollout(with_target(rollout, object))),
             Some("rebalance") => read(object).map(Self::Rebalance),
             _ => Err(SpecError::Kind),
         }?;
@@ -318,44 +339,6 @@ impl Spec {
             Self::Rebalance(rebalance) => &rebalance.targets,
         }
     }
-
-    /// Checks what the types alone do not: rates above zero, shares up to one, targets where they are needed.
-    pub(crate) fn check(&self) -> Result<(), SpecError> {
-        let common = self.common();
-        for (key, rate) in [("rate", common.rate), ("maxRate", common.max_rate)] {
-            let fits = rate.is_none_or(|rate| rate.is_finite() && rate > 0.0);
-            require(fits, key, "a rate is a number of clients a second, above 0; to stop, pause it")?;
-        }
-        require(common.max_displaced != Some(0), "maxDisplaced", "at least 1; to stop, pause it")?;
-        require(
-            common.order_ttl >= ORDER_TTL_MIN,
-            "orderTtl",
-            "at least 3 s: orders are repeated each second",
-        )?;
-        for (key, ratio) in [
-            ("guards.handshakeErrorRatio", common.guards.handshake_error_ratio),
-            ("guards.resumeRatio", common.guards.resume_ratio),
-        ] {
-            require(ratio.is_none_or(|ratio| (0.0..=1.0).contains(&ratio)), key, "a share from 0 to 1")?;
-        }
-        if let Some(drain) = self.drain() {
-            require(drain.max_parallel.of_rounded_up(100) > 0, "maxParallel", "at least 1")?;
-            require(drain.max_zones_in_parallel > 0, "maxZonesInParallel", "at least 1")?;
-            require(drain.window > Period::ZERO, "window", "more than no time")?;
-        }
-        if let Self::Drain(drain) = self {
-            require(
-                !drain.targets.is_empty(),
-                "targets",
-                "which nodes? Give pods, selector, node, zone or revisionNot; {\"all\": true} means every node",
-            )?;
-        }
-        if let Self::Rebalance(rebalance) = self {
-            let fits = rebalance.rel_threshold.is_finite() && rebalance.rel_threshold >= 1.0;
-            require(fits, "relThreshold", "a factor of the average, at least 1")?;
-        }
-        Ok(())
-    }
 }
 
 impl Targets {
@@ -377,6 +360,14 @@ impl<'de> Deserialize<'de> for Spec {
     }
 }
 
+/// Who names a revision and no target means that one.
+fn with_target(mut rollout: RolloutSpec, body: &Map<String, Value>) -> RolloutSpec {
+    if rollout.revision.is_some() && !body.contains_key("target") {
+        rollout.target = Target::Revision;
+    }
+    rollout
+}
+
 /// Lays the body over the defaults, key by key: so each fault is told with its key.
 fn read<T: Default + Serialize + DeserializeOwned>(body: &Map<String, Value>) -> Result<T, SpecError> {
     let mut whole = match serde_json::to_value(T::default()) {
@@ -395,7 +386,7 @@ fn read<T: Default + Serialize + DeserializeOwned>(body: &Map<String, Value>) ->
             (slot, value) => *slot = value.clone(),
         }
         serde_json::from_value::<T>(Value::Object(whole.clone()))
-            .map_err(|error| SpecError::Value { key: key.clone(), message: error.to_string() })?;
+            .map_err(|error| misfit(key, value, &error))?;
     }
     serde_json::from_value(Value::Object(whole))
         .map_err(|error| SpecError::Value { key: "kind".to_owned(), message: error.to_string() })
@@ -408,8 +399,14 @@ fn nearest(key: &str, known: &Map<String, Value>) -> Option<String> {
     known.keys().min_by_key(|known| distance(known)).filter(|known| distance(known) <= 3).cloned()
 }
 
-fn require(holds: bool, key: &str, message: &str) -> Result<(), SpecError> {
-    if holds { Ok(()) } else { Err(SpecError::Value { key: key.to_owned(), message: message.to_owned() }) }
+/// What is wrong with a value; for one that other tools have and people try here, what there is in its place.
+fn misfit(key: &str, value: &Value, error: &serde_json::Error) -> SpecError {
+    let message = match (key, value.as_str()) {
+        ("mode", Some("bluegreen")) => BLUEGREEN.to_owned(),
+        _ => error.to_string(),
+    };
+    SpecError::Value { key: key.to_owned(), message }
 }
 
-const ORDER_TTL_MIN: Period = Period::from_secs(3);
+const BLUEGREEN: &str = "there is no `bluegreen`: `rolling` replaces nodes in waves, and `steer` waits for new nodes beside \
+                         the old ones and moves each client once";

@@ -55,6 +55,10 @@ pub struct Step {
     #[schema(value_type = Option<u64>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline_at: Option<Millis>,
+    /// When its pod was first seen to belong to no ReplicaSet: Unix milliseconds.
+    #[schema(value_type = Option<u64>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detached_at: Option<Millis>,
     /// When it was empty: Unix milliseconds.
     #[schema(value_type = Option<u64>)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,6 +114,7 @@ impl Step {
             moves: None,
             started_at: None,
             deadline_at: None,
+            detached_at: None,
             drained_at: None,
             finished_at: None,
         }
@@ -126,6 +131,12 @@ impl Step {
             | StepPhase::Replacing
             | StepPhase::Reopening => false,
         }
+    }
+
+    /// Its pod belonged to nobody before its turn came: nothing takes its place when it goes.
+    pub fn was_orphan(&self) -> bool {
+        let before = |at: Millis| self.started_at.is_none_or(|started| at <= started);
+        self.detached_at.is_some_and(before)
     }
 
     /// Its turn has come and it is not over.

@@ -47,13 +47,63 @@ fn a_fault_names_its_key_and_what_to_write_instead() {
         (json!({"kind": "drain"}), "`targets`: which nodes?"),
         (json!({"kind": "rollout", "soak": "soon"}), "`soak`: not a time such as \"90s\""),
         (json!({"kind": "rollout", "maxParallel": "half"}), "`maxParallel`: not a number such as 3"),
-        (json!({"kind": "rollout", "mode": "bluegreen"}), "`mode`: unknown variant `bluegreen`"),
+        (
+            json!({"kind": "rollout", "mode": "bluegreen"}),
+            "`mode`: there is no `bluegreen`: `rolling` replaces",
+        ),
+        (
+            json!({"kind": "rollout", "mode": "sideways"}),
+            "`mode`: unknown variant `sideways`, expected `rolling`",
+        ),
+        (
+            json!({"kind": "drain", "targets": {"all": true}, "replacement": "detach"}),
+            "`then`: with `replacement: detach` it has to be `evict`",
+        ),
+        (
+            json!({"kind": "rollout", "then": "uncordon", "replacement": "detach"}),
+            "`then`: with `replacement: detach` it has to be `evict`",
+        ),
+        (
+            json!({"kind": "rollout", "mode": "steer", "replacement": "detach"}),
+            "`replacement`: `detach` goes with `mode: rolling`",
+        ),
+        (json!({"kind": "rollout", "target": "revision"}), "`revision`: `target: revision` needs one"),
+        (json!({"kind": "rollout", "target": "restart", "revision": "x"}), "`revision`: `target: revision`"),
+        (json!({"kind": "rollout", "target": "scaleDown"}), "`replicas`: `target: scaleDown` needs to know"),
+        (json!({"kind": "rollout", "replicas": 2}), "`replicas`: `target: scaleDown` needs to know"),
+        (json!({"kind": "rollout", "target": "scaleDown", "replicas": 0}), "`replicas`: at least 1"),
+        (
+            json!({"kind": "rollout", "target": "scaleDown", "replicas": 2, "mode": "steer"}),
+            "`mode`: `target: scaleDown`",
+        ),
+        (json!({"kind": "rollout", "target": "scaleDown", "replicas": 2, "then": "hold"}), "`then`: with"),
+        (
+            json!({"kind": "rollout", "target": "scaleDown", "replicas": 2, "replacement": "surge"}),
+            "`replacement`: with `target: scaleDown` nothing replaces",
+        ),
+        (json!({"kind": "rollout", "target": "scaledown"}), "`target`: unknown variant `scaledown`"),
         (json!({"kind": "rollout", "targets": {"pod": ["a"]}}), "`targets`: unknown field `pod`"),
         (json!({"kind": "rollout", "guards": {"busLagg": 1}}), "`guards`: unknown field `busLagg`"),
     ] {
         let error = parse(body).unwrap_err();
         assert!(error.starts_with(start), "{error}");
     }
+}
+
+#[test]
+fn who_names_a_revision_means_to_come_to_it() {
+    let target = |body: Value| match parse(body).unwrap() {
+        Spec::Rollout(rollout) => rollout.target,
+        other => panic!("{other:?} is no rollout"),
+    };
+
+    assert_eq!(target(json!({"kind": "rollout"})), Target::Restart);
+    assert_eq!(target(json!({"kind": "rollout", "revision": "6f7b"})), Target::Revision);
+    assert_eq!(
+        target(json!({"kind": "rollout", "target": "revision", "revision": "6f7b"})),
+        Target::Revision
+    );
+    assert_eq!(target(json!({"kind": "rollout", "target": "scaleDown", "replicas": 2})), Target::ScaleDown);
 }
 
 #[test]

@@ -5,24 +5,26 @@ use std::sync::Arc;
 use tidegate_protocol::drain::OperationId;
 
 use super::room::{Room, steps_of};
-use super::{Operations, targets};
+use super::{Operations, PlanConfig, platform, scale, targets};
 use crate::index::Fleet;
-use crate::model::{Millis, Mode, Operation, OperationState, Refused, Source, Spec};
+use crate::model::{Millis, Mode, Operation, OperationState, Refused, Replacement, Source, Spec};
 
 /// Takes down what `who` asked for.
 ///
 /// # Errors
 ///
-/// 422 `unknown_node`, `no_headroom`, `min_serving`; 409 `conflict`. The last two of 422 are not looked at when it is
-/// forced, nor for a rollout that steers: that waits until there is room.
+/// 422 `needs_kubernetes`, `switched_off`, `not_detachable`, `too_few_targets`, `unknown_node`, `no_headroom`,
+/// `min_serving`; 409 `conflict`. The last two of 422 are not looked at when it is forced, nor for a rollout that steers: that waits until there is room.
 pub fn accept(
     fleet: &Fleet,
     operations: &Operations,
+    config: &PlanConfig,
     id: OperationId,
     spec: Spec,
     who: &str,
     now: Millis,
 ) -> Result<Operation, Refused> {
+    platform::check(&config.platform, &spec)?;
     check(fleet, operations, Some(&id), &spec)?;
     Ok(Operation::new(id, spec, Source::Api, who.to_owned(), now))
 }
@@ -48,7 +50,26 @@ pub(super) fn check(
         let message = format!("no node is called {name}; GET /v1/nodes lists them");
         return Err(Refused::new("unknown_node", 422, message).with("nodes", serde_json::json!(unknown)));
     }
+    if let Some(left) = scale::left(spec) {
+        let (many, meant) = (scale::too_many(fleet, left), targets::resolve(fleet, spec).len() as u64);
+        if meant < many {
+            let message = format!(
+                "{many} nodes are too many, and `targets` means {meant} of those that could go: name more"
+            );
+            return Err(Refused::new("too_few_targets", 422, message)
+                .with("tooMany", many)
+                .with("meant", meant));
+        }
+    }
+    let detaches = spec.drain().is_some_and(|drain| drain.replacement == Replacement::Detach);
     for node in targets::resolve(fleet, spec) {
+        if detaches && node.pod.as_ref().is_none_or(|pod| pod.revision.is_none()) {
+            let message = format!(
+                "{} has no `pod-template-hash`: no Deployment made it that would replace it",
+                node.name
+            );
+            return Err(Refused::new("not_detachable", 422, message).with("node", &*node.name));
+        }
         if let Some(owner) = owner(fleet, operations, &node.name).filter(|owner| Some(&owner.id) != own) {
             let message =
                 format!("operation {} has {}: wait until it is over, or abort it", owner.id, node.name);

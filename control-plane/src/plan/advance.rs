@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::rebalance::lay_out_rebalance;
 use super::room::{Room, steps_of};
 use super::want::Want;
-use super::{Action, Operations, Planner, accept, conditions, steps};
+use super::{Action, Operations, Planner, accept, conditions, detach, scale, steps};
 use crate::index::{Fleet, NodeView, Peers};
 use crate::model::{
     Condition, ConditionKind, Desired, Millis, Mode, OnDeadline, Operation, OperationState, Replacement,
@@ -54,6 +54,10 @@ impl Planner {
         if operation.state.is_terminal() {
             operation.finished_at = Some(sight.now);
             operation.conditions.clear();
+            if let Some(orphans) = detach::orphans(operation, sight.fleet) {
+                let before = std::mem::take(&mut operation.message);
+                operation.message = if before.is_empty() { orphans } else { format!("{before}; {orphans}") };
+            }
             self.held.remove(&operation.id);
         }
         tell(operation, state, &known, actions);
@@ -85,7 +89,11 @@ impl Planner {
         }
         conditions::clear(operation, ConditionKind::Blocked);
         look_for_silent(operation, sight);
-        steps::replace(operation, sight, actions);
+        detach::detach(operation, sight, actions);
+        match scale::left(&operation.spec) {
+            Some(left) => scale::replace(operation, left, sight, actions),
+            None => steps::replace(operation, sight, actions),
+        }
         if operation.condition(ConditionKind::Paused).is_none() && operation.desired == Desired::Run {
             start_wave(operation, sight);
         }
@@ -118,10 +126,12 @@ fn lay_out(operation: &mut Operation, sight: Sight<'_>) {
     let new: Vec<_> = laid_out.into_iter().filter(|step| !is_done(step)).collect();
     if new.is_empty() {
         operation.state = OperationState::Succeeded;
-        operation.message = match operation.spec {
-            Spec::Rebalance(_) => "sessions are spread evenly enough".to_owned(),
-            Spec::Drain(_) | Spec::Rollout(_) => "no node is meant".to_owned(),
+        let message = match operation.spec {
+            Spec::Rebalance(_) => "sessions are spread evenly enough",
+            Spec::Rollout(_) if scale::left(&operation.spec).is_some() => "there are no more nodes than that",
+            Spec::Drain(_) | Spec::Rollout(_) => "no node is meant",
         };
+        operation.message = message.to_owned();
     } else {
         operation.state = OperationState::Running(Running::Surging);
     }
@@ -208,14 +218,15 @@ fn start_wave(operation: &mut Operation, sight: Sight<'_>) {
     if operation.condition(ConditionKind::Blocked).is_some() || operation.source.is_foreign() || is_late {
         return;
     }
-    let steers = matches!(&operation.spec, Spec::Rollout(rollout) if rollout.mode == Mode::Steer);
+    let steers = goes_at_once(&operation.spec);
     if steers
         && operation.steps.iter().any(|step| step.phase == StepPhase::Waiting)
         && !cordon_all(operation, sight)
     {
         return;
     }
-    let is_next = |step: &&Step| step.phase == if steers { StepPhase::Cordoned } else { StepPhase::Waiting };
+    let before = if steers { StepPhase::Cordoned } else { StepPhase::Waiting };
+    let is_next = |step: &&Step| step.phase == before;
     let Some(wave) = operation.steps.iter().filter(is_next).map(|step| step.wave).min() else { return };
     let has_passed = |step: &Step| step.is_over() || (steers && step.phase >= StepPhase::Drained);
     let is_before = |step: &&Step| step.wave < wave || step.is_active() && step.phase != StepPhase::Cordoned;
@@ -232,7 +243,7 @@ fn start_wave(operation: &mut Operation, sight: Sight<'_>) {
         return conditions::set(operation, ConditionKind::Blocked, &reason, message, sight.now);
     }
     operation.soak_until = None;
-    for step in operation.steps.iter_mut().filter(|step| step.wave == wave && !step.is_over()) {
+    for step in operation.steps.iter_mut().filter(|step| step.wave == wave && step.phase == before) {
         step.phase = StepPhase::Draining;
         step.started_at = Some(sight.now);
         step.total = sight.fleet.node(&step.node).map_or(step.total, NodeView::connections);
@@ -263,7 +274,7 @@ fn obstacle(
             return Some(("WaitingForSurge".to_owned(), message));
         }
     }
-    // All nodes of a rollout that steers are out already.
+    // Where all nodes go at once, they are out already.
     let refused = if steers { None } else { Room::without(sight.fleet, &of_wave, drain).refusal() }?;
     if operation.spec.common().force {
         conditions::set(operation, ConditionKind::Forced, &camel(&refused.code), refused.message, sight.now);
@@ -272,13 +283,19 @@ fn obstacle(
     Some((camel(&refused.code), refused.message))
 }
 
-/// Has every node of a rollout that steers take in no clients, once there are new nodes that do.
+/// Whether all nodes stop taking in clients before the first is emptied, so that each client moves once.
+fn goes_at_once(spec: &Spec) -> bool {
+    matches!(spec, Spec::Rollout(rollout) if rollout.mode == Mode::Steer) || scale::left(spec).is_some()
+}
+
+/// Has every node take in no clients, once there is room elsewhere: for a rollout that steers, on new nodes.
 fn cordon_all(operation: &mut Operation, sight: Sight<'_>) -> bool {
     let Spec::Rollout(rollout) = &operation.spec else { return true };
     let all: Vec<_> = operation.steps.iter().filter(|step| !step.is_over()).map(|step| &step.node).collect();
     let room = Room::without(sight.fleet, &all, &rollout.drain);
     let old: u64 = all.iter().filter_map(|name| sight.fleet.node(name)).map(NodeView::capacity).sum();
-    let needed = rollout.steer_at.of_rounded_up(old);
+    let steers = rollout.mode == Mode::Steer;
+    let needed = if steers { rollout.steer_at.of_rounded_up(old) } else { 0 };
     let refused = if room.capacity < needed {
         let message = format!(
             "new nodes that are ready take {} connections; it begins at {needed}, {} of what the old ones take",

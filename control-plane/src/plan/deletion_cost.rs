@@ -9,7 +9,7 @@ use crate::index::{Fleet, NodeView};
 use crate::model::{Operation, Step};
 
 /// A pod that is being emptied goes before all others, whatever it still has.
-const COST_OF_DRAINED: i32 = -1_000;
+pub(super) const COST_OF_DRAINED: i32 = -1_000;
 
 /// The cost of each pod that has said how many connections it has.
 pub(super) fn of_pods<'f>(fleet: &'f Fleet, operations: &'f Operations) -> impl Iterator<Item = Action> + 'f {

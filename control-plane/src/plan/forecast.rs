@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::budget::real;
 use super::rebalance::lay_out_rebalance;
 use super::room::{Room, steps_of};
-use super::{Operations, PlanConfig, accept, guards};
+use super::{Operations, PlanConfig, accept, guards, platform};
 use crate::index::{Fleet, NodeView, Peers};
 use crate::model::{
-    DrainSpec, Forecast, Mode, NodeForecast, Period, Refused, Spec, Step, Then, WaveForecast, ZoneForecast,
+    DrainSpec, Forecast, Mode, NodeForecast, Period, Refused, Spec, Step, Target, Then, WaveForecast,
+    ZoneForecast,
 };
 
 /// What an operation would do if it began now.
@@ -22,6 +23,7 @@ pub fn forecast(
     config: &PlanConfig,
     spec: &Spec,
 ) -> Result<Forecast, Refused> {
+    platform::check(&config.platform, spec)?;
     accept::check(fleet, operations, None, spec)?;
     let steps = match spec {
         Spec::Rebalance(rebalance) => lay_out_rebalance(fleet, rebalance),
@@ -130,7 +132,7 @@ fn warnings(fleet: &Fleet, spec: &Spec, forecast: &Forecast, steps: &[Step]) -> 
             Mode::Steer if capacity == 0 => {
                 warnings.push("no new node is ready: it begins when there are enough of them".to_owned());
             }
-            Mode::Rolling if forecast.waves.len() > 1 => {
+            Mode::Rolling if forecast.waves.len() > 1 && rollout.target != Target::ScaleDown => {
                 warnings.push(
                     "a client may land on a node of a later wave and move again; `steer` avoids that"
                         .to_owned(),

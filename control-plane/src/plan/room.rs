@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::targets;
 use crate::index::{Fleet, NodeView};
-use crate::model::{DrainSpec, Mode, Refused, Spec, Step, Then, ZoneForecast};
+use crate::model::{DrainSpec, Mode, Refused, Spec, Step, Target, Then, ZoneForecast};
 
 /// What the cluster looks like at the worst moment of an operation.
 #[derive(Clone, Debug, Default)]
@@ -111,7 +111,7 @@ impl Room {
 pub(super) fn leaves_together(spec: &Spec, drain: &DrainSpec) -> bool {
     match spec {
         Spec::Drain(_) => drain.then != Then::Uncordon,
-        Spec::Rollout(rollout) => rollout.mode == Mode::Steer,
+        Spec::Rollout(rollout) => rollout.mode == Mode::Steer || rollout.target == Target::ScaleDown,
         Spec::Rebalance(_) => false,
     }
 }

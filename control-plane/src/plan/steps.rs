@@ -62,7 +62,7 @@ pub(super) fn observe(operation: &mut Operation, sight: Sight<'_>) {
 }
 
 /// The node of a step, as long as it is the process that was meant.
-fn same_process<'f>(fleet: &'f Fleet, step: &Step) -> Option<&'f NodeView> {
+pub(super) fn same_process<'f>(fleet: &'f Fleet, step: &Step) -> Option<&'f NodeView> {
     let is_same = |node: &&NodeView| node.known_started_at.is_none_or(|at| at <= step.node_started_at);
     fleet.node(&step.node).filter(is_same)
 }
@@ -138,7 +138,9 @@ pub(super) fn replace(operation: &mut Operation, sight: Sight<'_>, actions: &mut
             (StepPhase::Drained, Then::Evict) if pod.is_some() || is_rolling => StepPhase::Replacing,
             // Without Kubernetes nobody can be told to take the node away: it is held.
             (StepPhase::Drained, Then::Evict) => StepPhase::Done,
-            (StepPhase::Replacing, _) if node.is_none() && !is_rolling => StepPhase::Done,
+            (StepPhase::Replacing, _) if node.is_none() && (!is_rolling || step.was_orphan()) => {
+                StepPhase::Done
+            }
             (StepPhase::Replacing, _) if node.is_none() && spare > 0 => {
                 spare -= 1;
                 StepPhase::Done
@@ -189,7 +191,8 @@ pub(super) fn newly_ready(operation: &Operation, fleet: &Fleet) -> u64 {
 
 /// Nodes of the operation that are replaced.
 pub(super) fn done(operation: &Operation) -> u64 {
-    operation.steps.iter().filter(|step| step.phase == StepPhase::Done).count() as u64
+    let is_replaced = |step: &&Step| step.phase == StepPhase::Done && !step.was_orphan();
+    operation.steps.iter().filter(is_replaced).count() as u64
 }
 
 /// What the pods that are not ready say of themselves.

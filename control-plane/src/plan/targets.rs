@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::scale;
 use crate::index::{Fleet, NodeView};
 use crate::model::{DrainSpec, Order, Spec, Step, Targets};
 
@@ -16,7 +17,11 @@ pub(super) fn resolve<'f>(fleet: &'f Fleet, spec: &Spec) -> Vec<&'f NodeView> {
         }
         Spec::Drain(_) | Spec::Rebalance(_) => false,
     };
-    fleet.nodes().filter(|node| (meant_all || means(targets, node)) && !is_new(node)).collect()
+    let meant = fleet.nodes().filter(|node| (meant_all || means(targets, node)) && !is_new(node)).collect();
+    match (scale::left(spec), spec.drain()) {
+        (Some(left), Some(drain)) => scale::surplus(fleet, meant, drain.order, left),
+        (_, _) => meant,
+    }
 }
 
 /// Names among the targets that no node has.
@@ -76,7 +81,7 @@ pub(super) fn step(node: &NodeView, wave: u32) -> Step {
     step
 }
 
-fn ordered(mut nodes: Vec<&NodeView>, order: Order) -> Vec<&NodeView> {
+pub(super) fn ordered(mut nodes: Vec<&NodeView>, order: Order) -> Vec<&NodeView> {
     match order {
         Order::FewestConnections => nodes.sort_by_key(|node| (node.connections(), &node.name)),
         Order::OldestRevision => nodes.sort_by_key(|node| (node.started_at(), &node.name)),

@@ -1,10 +1,12 @@
 //! Scenarios: what nodes report second by second, and what the plan makes of it.
 
 mod budget;
+mod detached;
 mod drains;
 mod foreign;
 mod refusals;
 mod rollouts;
+mod scaling_down;
 mod spreading;
 
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tidegate_protocol::drain::{DrainOrder, DrainPhase, DrainReport, OperationId};
 
-use super::{Action, Operations, PlanConfig, Planner, accept, command};
+use super::{Action, Operations, PlanConfig, Planner, Platform, Switch, accept, command};
 use crate::index::{Fleet, NodeEntry, Pod, Seen};
 use crate::model::{Command, ConditionKind, Millis, Operation, Refused, Spec, StepPhase};
 
@@ -87,7 +89,8 @@ impl Stage {
     fn ask(&mut self, id: &str, body: impl Into<Value>) -> Result<(), Refused> {
         let spec = Spec::parse(&body.into()).unwrap();
         let id = OperationId::parse(id).unwrap();
-        let operation = accept(&self.fleet, &self.operations, id.clone(), spec, "ann", self.now)?;
+        let operation =
+            accept(&self.fleet, &self.operations, &self.planner.config, id.clone(), spec, "ann", self.now)?;
         self.operations.insert(id, operation);
         Ok(())
     }
@@ -176,6 +179,12 @@ impl Stage {
         };
         self.actions.iter().filter_map(rate).sum()
     }
+}
+
+/// Gateways are pods, and this is switched on.
+fn on_kubernetes(switches: &[Switch]) -> PlanConfig {
+    let on = switches.iter().copied().collect();
+    PlanConfig { platform: Platform::Kubernetes { on }, ..PlanConfig::default() }
 }
 
 fn pods(names: &[&str]) -> Value {

@@ -139,7 +139,15 @@ impl World {
             let body = self.body();
             let spec = Spec::parse(&body).unwrap_or_else(|error| panic!("{body}: {error}"));
             let id = OperationId::parse(&format!("op-{}", self.asked)).expect("plain characters");
-            match plan::accept(&self.fleet, &self.operations, id.clone(), spec, "someone", self.now) {
+            match plan::accept(
+                &self.fleet,
+                &self.operations,
+                &self.config,
+                id.clone(),
+                spec,
+                "someone",
+                self.now,
+            ) {
                 Ok(operation) => {
                     self.say(|| format!("asked {id}: {body}"));
                     self.operations.insert(id, operation);
@@ -282,6 +290,8 @@ impl World {
                 }
                 Action::Persist { .. }
                 | Action::Evict { .. }
+                | Action::Detach { .. }
+                | Action::Scale { .. }
                 | Action::DeletionCost { .. }
                 | Action::Block { .. } => {}
             }

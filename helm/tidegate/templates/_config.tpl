@@ -148,6 +148,8 @@ What the external metrics API is told, as JSON. Values that an upgrade reuses fr
   "lease" (include "tidegate.name" (list . "control-plane"))
   "evict" $part.rbac.evict
   "deletion_cost" $part.rbac.deletionCost
+  "detach" (default false $part.rbac.detach)
+  "scale" (default false $part.rbac.scale)
   "events" $part.rbac.events
   "token_review" $part.rbac.tokenReview) -}}
 {{- toJson (mergeOverwrite $config $derived) -}}

@@ -62,6 +62,33 @@ fn a_pod_of_an_older_revision_ends_by_a_rollout() {
 
     assert_eq!(ended_by(&cluster, "a"), Some(TerminatedBy::Rollout));
     assert_eq!(cluster.view().newest_revision.as_deref(), Some("r2"));
+    assert_eq!(cluster.view().deployment.as_deref(), Some("gateway"));
+}
+
+#[test]
+fn pods_of_two_deployments_have_none_in_common() {
+    let mut cluster = cluster_of(&["a"], 1);
+    let mut other = set("r2", 1, 1);
+    let owners = other.metadata.owner_references.as_mut().expect("a Deployment made it");
+    owners[0].name = "canary".to_owned();
+
+    cluster.apply(Change::Set(Event::Apply(other)), START);
+    assert_eq!(cluster.view().deployment, None);
+}
+
+#[test]
+fn a_detached_pod_counts_for_no_replica_set() {
+    let mut cluster = cluster_of(&["a", "b", "c"], 2);
+    cluster.apply(Change::Pod(Event::Apply(read(detached("a")))), START);
+
+    cluster.apply(Change::Pod(Event::Apply(terminating("b", "r1"))), START);
+    assert_eq!(ended_by(&cluster, "b"), Some(TerminatedBy::Deletion), "c alone is fewer than wanted");
+
+    cluster.apply(Change::Pod(Event::Apply(pod("d", "r1"))), START);
+    let mut ending = detached("a");
+    ending["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:10:00Z");
+    cluster.apply(Change::Pod(Event::Apply(read(ending))), START);
+    assert_eq!(ended_by(&cluster, "a"), Some(TerminatedBy::Deletion), "nobody scaled anything down");
 }
 
 #[test]
@@ -171,6 +198,13 @@ fn terminating(name: &str, revision: &str) -> Pod {
     read(value)
 }
 
+fn detached(name: &str) -> Value {
+    let mut value = value(name, "r1");
+    value["metadata"]["labels"] = json!({"app": "gateway"});
+    value["metadata"]["annotations"] = json!({"tidegate.io/pod-template-hash": "r1"});
+    value
+}
+
 fn value(name: &str, revision: &str) -> Value {
     let labels = json!({"app": "gateway", "pod-template-hash": revision});
     json!({"metadata": {"name": name, "uid": format!("uid-of-{name}"), "labels": labels}, "status": {}})
@@ -181,6 +215,7 @@ fn set(revision: &str, number: u64, wanted: u32) -> ReplicaSet {
         "metadata": {
             "name": format!("gateway-{revision}"), "labels": {"pod-template-hash": revision},
             "annotations": {"deployment.kubernetes.io/revision": number.to_string()},
+            "ownerReferences": [{"kind": "Deployment", "name": "gateway", "apiVersion": "apps/v1", "uid": "1", "controller": true}],
         },
         "spec": {"replicas": wanted, "selector": {}},
     }))

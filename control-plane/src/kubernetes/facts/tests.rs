@@ -16,6 +16,19 @@ fn a_running_pod_tells_where_it_is_and_how_to_reach_it() {
 }
 
 #[test]
+fn a_detached_pod_remembers_its_revision() {
+    let mut value = running();
+    let labels = value["metadata"]["labels"].as_object_mut().expect("it has labels");
+    labels.remove("pod-template-hash");
+    assert_eq!(pod_facts(&pod(value.clone()), 9000).revision, None, "no Deployment made it");
+
+    value["metadata"]["annotations"]["tidegate.io/pod-template-hash"] = json!("6f7b");
+    let facts = pod_facts(&pod(value), 9000);
+    assert_eq!((facts.revision.as_deref(), facts.detached), (Some("6f7b"), true));
+    assert!(!pod_facts(&pod(running()), 9000).detached);
+}
+
+#[test]
 fn a_pod_with_an_ipv6_address_and_no_named_port_is_reached_on_the_usual_one() {
     let mut value = running();
     value["status"]["podIP"] = json!("2001:db8::7");
@@ -98,7 +111,10 @@ fn only_replica_sets_of_a_deployment_are_revisions() {
     };
 
     let numbered = set(json!({"deployment.kubernetes.io/revision": "12"}));
-    assert_eq!(revision(&numbered), Some(Revision { hash: "6f7b".to_owned(), number: 12, wanted: 3 }));
+    assert_eq!(
+        revision(&numbered),
+        Some(Revision { hash: "6f7b".to_owned(), number: 12, wanted: 3, deployment: None })
+    );
     assert_eq!(revision(&set(json!({}))), None);
 }
 
