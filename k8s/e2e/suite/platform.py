@@ -16,10 +16,12 @@ def permissions(world):
     leases = "leases.coordination.k8s.io"
     allowed = [
         "list pods", "watch replicasets.apps", "create pods --subresource=eviction", "patch pods", f"update {leases}/{RELEASE}-control-plane",
+        f"patch deployments.apps/{RELEASE}-gateway --subresource=scale",
     ]
     refused = [
         "delete pods", "get secrets", "list nodes", "patch deployments.apps", f"update {leases}/another", "create pods --subresource=exec",
         "create tokenreviews.authentication.k8s.io", "get configmaps", "patch poddisruptionbudgets.policy",
+        f"patch deployments.apps/{RELEASE}-control-plane --subresource=scale",
     ]
     for verbs, answer in ((allowed, "yes"), (refused, "no")):
         for words in verbs:

@@ -1,8 +1,13 @@
 """Rows of many pods that leave: rollouts by whoever wants one, and scaling."""
 
+from datetime import datetime
+
 from .rows import row
-from .stage import DEPLOYMENT, expect, kubectl, name, pods, ready, settled, until, upgrade
+from .stage import DEPLOYMENT, expect, get, kubectl, name, pods, ready, settled, until, upgrade
 from .traffic import Traffic
+
+# A pod of a third of the clients takes longer to empty at this pace than another one to start.
+SLOW = 15
 
 
 @row
@@ -48,6 +53,47 @@ def scaled(world):
 
 
 @row
+def scaled_down(world):
+    """a rollout with the target scaleDown, 3 → 2: the very pod that was emptied goes, and nobody loses a message"""
+    before = {name(pod) for pod in ready()}
+    try:
+        with Traffic(world) as traffic:
+            identity = world.new_name("scale-down")
+            world.control.start(identity, kind="rollout", target="scaleDown", replicas=2, maxRate=300)
+            over = world.control.finished(identity, 180)
+            settled(2)
+        wanted = get(DEPLOYMENT)["spec"]["replicas"]
+        left = {name(pod) for pod in ready()}
+    finally:
+        kubectl("scale", DEPLOYMENT, "--replicas=3")
+        settled(3)
+    emptied = {step["node"] for step in over["steps"]}
+    expect(wanted == 2, f"the Deployment wanted {wanted} pods")
+    expect(before - left == emptied and len(emptied) == 1, f"{before - left} went, and {emptied} had been emptied")
+    expect(over["counters"]["forced"] == 0, over["counters"])
+    return f"{traffic}; {over['counters']['moved']} moved"
+
+
+@row
+def detached(world):
+    """a rollout with the replacement detach: every new pod is Ready before the old one is empty, and no orphan is left"""
+    before = {name(pod) for pod in ready()}
+    with Traffic(world, ["most-returns-of-a-client=3"]) as traffic:
+        identity = world.new_name("detach")
+        world.control.start(identity, kind="rollout", replacement="detach", maxRate=SLOW)
+        over = world.control.finished(identity, 400)
+        settled(3)
+    new = sorted(ready(), key=lambda pod: pod["metadata"]["creationTimestamp"])
+    expect(not before & {name(pod) for pod in new}, "a pod was not replaced")
+    expect(all("ownerReferences" in pod["metadata"] for pod in new), "an orphan is left")
+    steps = sorted(over["steps"], key=lambda step: step["startedAt"])
+    early = [step["drainedAt"] / 1000 - ready_since(pod) for step, pod in zip(steps, new, strict=True)]
+    expect(min(early) >= 0, f"Ready before the old pod was empty, in seconds: {early}")
+    expect(over["counters"]["forced"] == 0, over["counters"])
+    return f"{traffic}; {over['counters']['moved']} moved; Ready {min(early):.0f} to {max(early):.0f} s before the old pod was empty"
+
+
+@row
 def helm_upgrade(world):
     """helm upgrade with a new image tag is adopted as a rollout; every pod runs the new image, and nobody loses a message"""
     before = [name(pod) for pod in ready()]
@@ -65,6 +111,12 @@ def terminating(count):
     """Names of pods on their way out, once there are so many."""
     going = [name(pod) for pod in pods() if "deletionTimestamp" in pod["metadata"]]
     return going if len(going) == count else None
+
+
+def ready_since(pod):
+    """When it became Ready: Unix time, in whole seconds."""
+    since = next(c["lastTransitionTime"] for c in pod["status"]["conditions"] if c["type"] == "Ready")
+    return datetime.fromisoformat(since).timestamp()
 
 
 def nodes_with_clients(world):
