@@ -15,10 +15,10 @@ use crate::hub::run::{CompressedForms, Published, Reach, append_with_window};
 use crate::hub::{ChannelIndex, Delivery, Hub, Member, Membership};
 use crate::metrics::stats::WorkerStats;
 
-/// Deliveries of one turn, so that the other sockets are looked at every few milliseconds; a long run counts as several.
+/// Deliveries of one turn, so that the other sockets are looked at every half millisecond; a long run counts as several.
 pub(super) const DELIVERY_UNITS_A_TURN: usize = 512;
-/// Writing so many bytes more takes about as long as another write.
-const BYTES_A_DELIVERY_UNIT: usize = 4096;
+/// Writing so many bytes more takes no longer than another write, whether the socket takes them or they have to be kept.
+const BYTES_A_DELIVERY_UNIT: usize = 512;
 
 /// Whole frames that lie side by side.
 #[derive(Clone, Copy)]
