@@ -97,9 +97,15 @@ pub(super) enum Begin {
         /// `steer` waits for enough new nodes, so that each client moves once.
         #[arg(long, value_parser = ["rolling", "steer"])]
         mode: Option<String>,
+        /// What it comes to: every node replaced, those of another revision, or fewer nodes.
+        #[arg(long, value_parser = ["restart", "revision", "scaleDown"])]
+        target: Option<String>,
         /// The revision to come to.
         #[arg(long)]
         revision: Option<String>,
+        /// Nodes that are left, with `--target scaleDown`.
+        #[arg(long)]
+        replicas: Option<u64>,
         #[command(flatten)]
         common: Common,
     },
@@ -142,6 +148,9 @@ pub(super) struct Nodes {
     /// What becomes of an empty node.
     #[arg(long, value_parser = ["evict", "hold", "uncordon"])]
     then: Option<String>,
+    /// What takes the place of a node that goes; `detach` has Kubernetes start it when the drain begins.
+    #[arg(long, value_parser = ["terminate", "surge", "detach"])]
+    replacement: Option<String>,
 }
 
 /// What every kind takes.
@@ -320,10 +329,12 @@ impl Begin {
         body.put("kind", Some(self.kind()));
         match self {
             Self::Drain { nodes, .. } => nodes.add_to(&mut body)?,
-            Self::Rollout { nodes, mode, revision, .. } => {
+            Self::Rollout { nodes, mode, target, revision, replicas, .. } => {
                 nodes.add_to(&mut body)?;
                 body.put("mode", mode.as_deref());
+                body.put("target", target.as_deref());
                 body.put("revision", revision.as_deref());
+                body.put("replicas", *replicas);
             }
             Self::Rebalance { max_moves, .. } => body.put("maxMoves", *max_moves),
         }
@@ -350,6 +361,7 @@ impl Nodes {
         body.put("maxParallel", self.max_parallel.as_deref());
         body.put("window", self.window.map(period));
         body.put("then", self.then.as_deref());
+        body.put("replacement", self.replacement.as_deref());
         Ok(())
     }
 }

@@ -109,7 +109,18 @@ fn flags_become_the_body_and_what_is_not_said_is_not_sent() {
         })
     );
     assert_eq!(body_of("rebalance --max-moves 500"), json!({ "kind": "rebalance", "maxMoves": 500 }));
-    for arguments in ["rollout --mode steer", "drain --all --rate 5", "rebalance --reason why"] {
+    assert_eq!(
+        body_of("rollout --target scaleDown --replicas 2"),
+        json!({ "kind": "rollout", "target": "scaleDown", "replicas": 2 })
+    );
+    for arguments in [
+        "rollout --mode steer",
+        "rollout --target scaleDown --replicas 2",
+        "rollout --target revision --revision 6f7b --replacement surge",
+        "drain --all --replacement detach --then evict",
+        "drain --all --rate 5",
+        "rebalance --reason why",
+    ] {
         Spec::parse(&body_of(arguments)).unwrap();
     }
 }

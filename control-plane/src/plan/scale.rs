@@ -25,7 +25,7 @@ pub(super) fn left(spec: &Spec) -> Option<u64> {
 
 /// How many nodes are too many.
 pub(super) fn too_many(fleet: &Fleet, left: u64) -> u64 {
-    there(fleet).count() as u64 - left.min(there(fleet).count() as u64)
+    (there(fleet).count() as u64).saturating_sub(left)
 }
 
 /// Which of the nodes that are meant go: those that are not ready first, since a ReplicaSet would take them first too.
@@ -37,7 +37,8 @@ pub(super) fn surplus<'f>(
 ) -> Vec<&'f NodeView> {
     let count = usize::try_from(too_many(fleet, left)).unwrap_or(usize::MAX);
     let mut candidates = meant;
-    candidates.retain(|node| is_there(fleet, node));
+    let has_pods = has_pods(fleet);
+    candidates.retain(|node| counts(node, has_pods));
     let mut candidates = targets::ordered(candidates, order);
     candidates.sort_by_key(|node| node.is_ready());
     candidates.truncate(count);
@@ -46,7 +47,10 @@ pub(super) fn surplus<'f>(
 
 /// Brings empty nodes to their end: has the Deployment scaled once all are empty, and waits until they are gone.
 pub(super) fn replace(operation: &mut Operation, left: u64, sight: Sight<'_>, actions: &mut Vec<Action>) {
-    let forced = operation.spec.common().force;
+    let (forced, timeout) = (operation.spec.common().force, operation.spec.common().agent_timeout.duration());
+    let is_given_up = |node: &NodeView| {
+        forced && node.unreachable_since.is_some_and(|since| sight.now.since(since) >= timeout)
+    };
     for step in operation.steps.iter_mut().filter(|step| !step.is_over()) {
         let node = steps::same_process(sight.fleet, step);
         step.phase = match (step.phase, node) {
@@ -56,7 +60,9 @@ pub(super) fn replace(operation: &mut Operation, left: u64, sight: Sight<'_>, ac
                 (step.started_at, step.drained_at) = (Some(sight.now), Some(sight.now));
                 StepPhase::Replacing
             }
-            (StepPhase::Draining, Some(node)) if forced && node.unreachable_since.is_some() => {
+            (StepPhase::Waiting | StepPhase::Cordoned | StepPhase::Draining, Some(node))
+                if is_given_up(node) =>
+            {
                 StepPhase::Replacing
             }
             (phase, _) => phase,
@@ -74,11 +80,7 @@ pub(super) fn replace(operation: &mut Operation, left: u64, sight: Sight<'_>, ac
     if operation.desired == Desired::Abort {
         return;
     }
-    let answer = if sight.fleet.nodes().any(|node| node.pod.is_some()) {
-        scale(operation, left, sight)
-    } else {
-        held(operation)
-    };
+    let answer = if has_pods(sight.fleet) { scale(operation, left, sight) } else { held(operation) };
     match answer {
         Ok(scale) => actions.extend(scale),
         Err((reason, message)) => {
@@ -102,7 +104,7 @@ fn scale(operation: &Operation, left: u64, sight: Sight<'_>) -> Result<Option<Ac
     let fleet = sight.fleet;
     let going: Vec<(&Step, &NodeView)> = going(operation)
         .filter_map(|step| Some((step, steps::same_process(fleet, step)?)))
-        .filter(|(_, node)| is_there(fleet, node))
+        .filter(|(_, node)| counts(node, true))
         .collect();
     if going.is_empty() {
         return Ok(None);
@@ -180,14 +182,16 @@ fn going(operation: &Operation) -> impl Iterator<Item = &Step> {
 
 /// Nodes that count: not those that end already, and of pods only those of the Deployment.
 fn there(fleet: &Fleet) -> impl Iterator<Item = &NodeView> {
-    fleet.nodes().filter(|node| is_there(fleet, node))
+    let has_pods = has_pods(fleet);
+    fleet.nodes().filter(move |node| counts(node, has_pods))
 }
 
-fn is_there(fleet: &Fleet, node: &NodeView) -> bool {
-    let is_replica = match &node.pod {
-        Some(pod) => !pod.detached,
-        None => fleet.nodes().all(|node| node.pod.is_none()),
-    };
+fn has_pods(fleet: &Fleet) -> bool {
+    fleet.nodes().any(|node| node.pod.is_some())
+}
+
+fn counts(node: &NodeView, has_pods: bool) -> bool {
+    let is_replica = node.pod.as_ref().map_or(!has_pods, |pod| !pod.detached);
     is_replica && !node.is_ending()
 }
 

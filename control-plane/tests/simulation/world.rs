@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tidegate_control_plane::index::{Fleet, NodeEntry, Seen};
 use tidegate_control_plane::model::{
-    Command, ConditionKind, Desired, Millis, OnLoss, Operation, Spec, StepPhase,
+    Command, ConditionKind, Desired, Millis, Mode, OnLoss, Operation, Spec, StepPhase, Target,
 };
 use tidegate_control_plane::plan::{self, Action, BudgetConfig, Operations, PlanConfig, Planner};
 use tidegate_protocol::drain::{DrainOrder, OperationId};
@@ -170,10 +170,14 @@ impl World {
     fn body(&mut self) -> serde_json::Value {
         let names: Vec<_> = self.nodes.iter().map(|node| node.name.to_string()).collect();
         let some: Vec<_> = names.iter().filter(|_| self.random.once_in(2)).collect();
-        let mut body = match self.random.between(0, 5) {
+        let mut body = match self.random.between(0, 6) {
             0 => serde_json::json!({"kind": "rebalance"}),
             1 => serde_json::json!({"kind": "rollout", "mode": "steer", "targets": {"pods": some}}),
             2 => serde_json::json!({"kind": "rollout", "maxParallel": self.random.between(1, 3)}),
+            3 => {
+                let left = (names.len() as u64).saturating_sub(self.random.between(1, 3)).max(1);
+                serde_json::json!({"kind": "rollout", "target": "scaleDown", "replicas": left})
+            }
             _ => {
                 serde_json::json!({"kind": "drain", "targets": {"pods": if some.is_empty() { names.iter().take(1).collect() } else { some }}})
             }
@@ -187,7 +191,8 @@ impl World {
         if self.random.once_in(3) {
             body["maxRate"] = self.random.between(5, 100).into();
         }
-        if body["kind"] != "rebalance" && self.random.once_in(3) {
+        let may_choose = body["kind"] != "rebalance" && body["target"] != "scaleDown";
+        if may_choose && self.random.once_in(3) {
             body["then"] = self.random.one_of(&["hold", "uncordon", "evict"]).into();
             body["soak"] = self.random.between(0, 5).into();
         }
@@ -330,8 +335,8 @@ impl World {
             let is_due = node
                 .signalled
                 .is_some_and(|(_, at)| self.now >= at || node.report.phase.as_str() == "drained");
-            let has_deadline =
-                node.signalled.is_some() || op.as_ref().is_some_and(|op| self.has_deadline(op));
+            let is_signalled = node.signalled.is_some();
+            let has_deadline = is_signalled || op.as_ref().is_some_and(|op| self.has_deadline(op));
             self.figures.moved += sent.clients.len() as u64;
             match sent.bursts {
                 true if !has_deadline => {
@@ -341,7 +346,8 @@ impl World {
                 false => paced += sent.clients.len(),
             }
             for client in sent.clients {
-                if let Some(op) = &op {
+                // One that ends by itself does not wait until the others take in nobody.
+                if let Some(op) = op.as_ref().filter(|_| !is_signalled) {
                     self.note_move(client, op)?;
                 }
                 self.leave(client, Arc::clone(&name), started_at, is_led && !has_deadline);
@@ -398,13 +404,13 @@ impl World {
         all.filter(|operation| operation.id == *op).any(|operation| operation.deadline_at.is_some())
     }
 
-    /// A rollout that steers, and a rebalance, move nobody twice.
+    /// A rollout that steers or scales down, and a rebalance, move nobody twice.
     fn note_move(&mut self, client: u32, op: &OperationId) -> Result<(), String> {
         let is_first = self.moved_by.entry(client).or_default().insert(op.clone());
         let Some(operation) = self.operations.get(op) else { return Ok(()) };
         let once = match &operation.spec {
             Spec::Rebalance(_) => true,
-            Spec::Rollout(rollout) => rollout.mode == tidegate_control_plane::model::Mode::Steer,
+            Spec::Rollout(rollout) => rollout.mode == Mode::Steer || rollout.target == Target::ScaleDown,
             Spec::Drain(_) => false,
         };
         // A node that serves again because it was left alone takes in clients that were moved already.
