@@ -71,6 +71,8 @@ pub struct Pod {
     pub deleted_by: Option<Source>,
     /// Kubernetes calls it ready.
     pub ready: bool,
+    /// It is not there any more, and is shown for a while so that everybody sees how it ended.
+    pub gone: bool,
     /// How soon a scale-down takes it, as it stands at the pod: the lowest goes first.
     pub deletion_cost: i32,
     /// Why it is not running, such as `ImagePullBackOff` or `Unschedulable`.

@@ -74,6 +74,7 @@ impl PodFeed {
             deletion_deadline: facts.termination.as_ref().map(|end| unix(end.deadline)),
             deleted_by: facts.termination.as_ref().map(|end| source(end.by)),
             ready: facts.ready && !facts.gone,
+            gone: facts.gone,
             deletion_cost: facts.deletion_cost,
             trouble: facts.stuck.clone(),
             eviction_refused: refused(Deed::Evict),

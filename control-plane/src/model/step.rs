@@ -139,6 +139,11 @@ impl Step {
         self.detached_at.is_some_and(before)
     }
 
+    /// Its node was emptied, or lost, and that was all of its part.
+    pub fn has_ended(&self) -> bool {
+        self.is_over() && (self.drained_at.is_some() || self.phase == StepPhase::Lost)
+    }
+
     /// Its turn has come and it is not over.
     pub fn is_active(&self) -> bool {
         !self.is_over() && self.phase != StepPhase::Waiting

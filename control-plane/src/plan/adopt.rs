@@ -15,12 +15,15 @@ use crate::model::{
 /// Adds an operation for each node that ends and that none has.
 pub(super) fn adopt(fleet: &Fleet, operations: &mut Operations, now: Millis) {
     for node in fleet.nodes().filter(|node| node.is_ending()) {
-        // One whose turn has not come is no longer anybody's: it will not wait for its turn.
+        let is_gone = node.pod.as_ref().is_some_and(|pod| pod.gone);
+        // One whose turn has not come is no longer anybody's: it will not wait for its turn. One that is gone may have been
+        // part of an operation that is over by now.
         let has_one = operations
             .values()
-            .filter(|operation| !operation.state.is_terminal())
+            .filter(|operation| is_gone || !operation.state.is_terminal())
             .filter_map(|operation| operation.step(&node.name))
-            .any(|step| step.is_active() && step.node_started_at >= node.started_at());
+            .filter(|step| step.node_started_at >= node.started_at())
+            .any(|step| step.is_active() || is_gone && step.has_ended());
         let id = id(node);
         if !has_one && !operations.contains_key(&id) {
             let mut operation = adopted(id.clone(), node, now);

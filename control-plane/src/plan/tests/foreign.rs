@@ -44,6 +44,20 @@ fn a_deleted_pod_gets_one_that_says_who_deleted_it() {
 }
 
 #[test]
+fn a_pod_that_is_gone_before_anybody_saw_it_end_is_adopted_and_lost_at_once() {
+    let mut stage = Stage::new(&[100, 100, 100]);
+    stage.tick();
+    let pod = Pod { uid: "1".into(), deletion_deadline: Some(stage.now), gone: true, ..Pod::default() };
+    stage.fleet.handle(Seen::Pod("a".into(), pod), stage.now);
+
+    stage.ticks(4);
+
+    let adopted = ending(&stage);
+    let [operation] = &adopted[..] else { panic!("it is adopted once: {adopted:?}") };
+    assert_eq!((operation.steps[0].phase, operation.counters.forced), (StepPhase::Lost, 100));
+}
+
+#[test]
 fn it_is_adopted_once_and_over_when_the_process_is_gone() {
     let mut stage = Stage::new(&[100, 100, 100]);
     stage.node("a").shutting_down = true;

@@ -106,6 +106,33 @@ fn an_empty_pod_is_evicted_and_a_refused_eviction_is_tried_again_later() {
 }
 
 #[test]
+fn the_next_wave_does_not_wait_for_a_pod_that_is_gone_and_only_shown() {
+    let mut stage = Stage::new(&[10, 20, 30]);
+    let pod = |name: &str| Pod { uid: name.into(), ready: true, ..Pod::default() };
+    for name in ["a", "b", "c"] {
+        stage.fleet.handle(Seen::Pod(name.into(), pod(name)), stage.now);
+    }
+    stage.ask("r", json!({"kind": "rollout", "targets": pods(&["a", "b"]), "mode": "rolling"})).unwrap();
+    stage.tick();
+    stage.obey("a", 0);
+    stage.ticks(2);
+    stage.add("d", 0);
+    stage.fleet.handle(Seen::Pod("d".into(), pod("d")), stage.now);
+    let deletion_deadline = Some(stage.now + Duration::from_secs(60));
+    let ending = Pod { deletion_deadline, ready: false, ..pod("a") };
+    stage.fleet.handle(Seen::Pod("a".into(), ending.clone()), stage.now);
+    stage.ticks(2);
+    assert_eq!(stage.phase("r", "b"), StepPhase::Waiting, "a still runs");
+
+    stage.fleet.handle(Seen::Pod("a".into(), Pod { gone: true, ..ending }), stage.now);
+    stage.ticks(2);
+
+    assert_eq!((stage.phase("r", "a"), stage.phase("r", "b")), (StepPhase::Done, StepPhase::Draining));
+    let adopted = stage.operations.values().filter(|operation| operation.source.is_foreign());
+    assert_eq!(adopted.count(), 0, "it ended as it should");
+}
+
+#[test]
 fn pods_that_are_emptied_are_the_cheapest_to_delete() {
     let mut stage = Stage::new(&[10, 20, 300]);
     for name in ["a", "b", "c"] {
