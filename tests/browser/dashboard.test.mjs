@@ -235,8 +235,16 @@ test("each kind is asked for with its own parameters", TEST, async (t) => {
   await page.fill("#op-deadline", "10m");
   await page.click("#op-plan");
   await page.waitForSelector("#forecast:visible", WAIT);
+  await page.selectOption("#op-mode", "rolling");
+  await page.fill("#op-max-parallel", "");
+  await page.fill("#op-deadline", "");
+  await page.fill("#op-replicas", "2");
+  await page.click("#op-plan");
+  await page.waitForSelector("#forecast:visible", WAIT);
   assert.deepEqual(bodies(fake, "POST /v1/operations:plan"), [
-    { kind: "rebalance", maxMoves: 500 }, { kind: "rollout", mode: "steer", maxParallel: "50%", deadline: "10m" },
+    { kind: "rebalance", maxMoves: 500 },
+    { kind: "rollout", mode: "steer", maxParallel: "50%", deadline: "10m" },
+    { kind: "rollout", mode: "rolling", target: "scaleDown", replicas: 2 },
   ]);
 });
 

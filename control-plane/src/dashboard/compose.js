@@ -65,10 +65,13 @@ function specOf() {
   const pods = [...$("op-nodes").querySelectorAll(":checked")].map((box) => box.value);
   const text = (id) => (isAsked($(id)) && $(id).value.trim()) || undefined;
   const number = (id) => (text(id) === undefined ? undefined : Number(text(id)));
+  const replicas = number("op-replicas");
   return {
     kind,
     targets: kind !== "rebalance" && pods.length ? { pods } : undefined,
     mode: text("op-mode"),
+    target: replicas === undefined ? undefined : "scaleDown",
+    replicas,
     then: text("op-then"),
     maxParallel: text("op-max-parallel"),
     maxRate: number("op-max-rate"),
