@@ -1,8 +1,9 @@
 //! Kubernetes: sees the pods of the gateways, and does to them what the plan says. No type of `kube` leaves this folder.
 //!
 //! Place in the path: watch → index on the one side ([`Kubernetes::watch`]), push on the other ([`Kubernetes::evict`],
-//! [`Kubernetes::set_costs`], [`Kubernetes::tell`]); the Lease stands in for the store's lead. Nothing in here blocks an
-//! eviction: there is no webhook and no finalizer, and a control plane that is away holds up nobody.
+//! [`Kubernetes::detach`], [`Kubernetes::scale`], [`Kubernetes::set_costs`], [`Kubernetes::tell`]); the Lease stands in for
+//! the store's lead. Nothing in here blocks an eviction: there is no webhook and no finalizer, and a control plane that is
+//! away holds up nobody.
 //!
 //! Which permission each part needs, and which switch it belongs to, is in `docs/kubernetes-rbac.md`.
 

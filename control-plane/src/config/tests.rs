@@ -6,6 +6,7 @@ use std::path::Path;
 use tidegate_service::config::{Outline, Startup, load};
 
 use super::*;
+use crate::plan::{Platform, Switch};
 
 fn load_with(settings: &[&str]) -> Result<Config, Vec<String>> {
     let flags = settings.iter().flat_map(|setting| ["--set", *setting]);
@@ -54,6 +55,20 @@ fn settings_that_cannot_go_together_are_refused() {
     assert_fault(&["node.name=a b"], "letters, digits");
     let redis = "store.url=redis://127.0.0.1";
     assert_fault(&[redis, "bus.token=0123456789abcdef", "bus.nkey_seed=SUX"], "one user of the bus");
+}
+
+#[test]
+fn what_operations_may_ask_of_kubernetes_is_what_is_switched_on() {
+    let platform = |settings: &[&str]| load_with(settings).unwrap().plan().platform;
+    let kubernetes = "kubernetes.enabled=true";
+    let on = |switches: &[Switch]| Platform::Kubernetes { on: switches.iter().copied().collect() };
+
+    assert_eq!(platform(&["kubernetes.detach=true"]), Platform::Processes);
+    assert_eq!(platform(&[kubernetes]), on(&[Switch::Evict, Switch::DeletionCost]));
+    assert_eq!(
+        platform(&[kubernetes, "kubernetes.detach=true", "kubernetes.scale=true", "kubernetes.evict=false"]),
+        on(&[Switch::Detach, Switch::DeletionCost, Switch::Scale])
+    );
 }
 
 #[test]
