@@ -104,6 +104,16 @@ impl Store {
         live.map(|(id, entry)| (id.clone(), entry.operation.clone())).collect()
     }
 
+    /// Operations that are not over, or were not at `since`.
+    pub(crate) fn live_since(&self, since: Millis) -> Operations {
+        let known = self.known();
+        let is_live = |operation: &Operation| {
+            !operation.state.is_terminal() || operation.finished_at.is_some_and(|at| at >= since)
+        };
+        let live = known.operations.iter().filter(|(_, entry)| is_live(&entry.operation));
+        live.map(|(id, entry)| (id.clone(), entry.operation.clone())).collect()
+    }
+
     /// One operation.
     pub(crate) fn operation(&self, id: &OperationId) -> Option<Operation> {
         self.known().operations.get(id).map(|entry| entry.operation.clone())

@@ -18,6 +18,9 @@ use crate::spans;
 /// How long a list of addresses holds without being repeated.
 const BLOCK_TTL: Duration = Duration::from_secs(10);
 
+/// For how long the plan is told of operations that are over: longer than a pod is shown that is gone.
+const OVER_KNOWN: Duration = Duration::from_secs(60);
+
 /// What a tick decided, sorted by who does it.
 #[derive(Default)]
 struct Work {
@@ -31,9 +34,10 @@ struct Work {
 impl Coordinator {
     /// Plans and does one tick's work.
     pub(super) async fn act(&self, lead: &mut Lead) {
-        let before = self.store.live();
-        let mut operations = before.clone();
         let now = self.clock.now();
+        // Pods are shown for a while after they are gone, and how they ended may be told by what is over by then.
+        let before = self.store.live_since(now - OVER_KNOWN);
+        let mut operations = before.clone();
         let (actions, fleet) = {
             let mut state = self.state();
             self.adopt_again(&state.fleet, &mut operations);

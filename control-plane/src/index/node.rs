@@ -141,6 +141,11 @@ impl NodeView {
             && self.report.as_ref().is_some_and(|report| report.ready && report.phase == DrainPhase::Serving)
     }
 
+    /// Its pod is not there any more, and is only shown.
+    pub fn is_gone(&self) -> bool {
+        self.pod.as_ref().is_some_and(|pod| pod.gone)
+    }
+
     /// Its process was told to end: by a signal, or by Kubernetes.
     pub fn is_ending(&self) -> bool {
         self.report.as_ref().is_some_and(|report| report.shutting_down)

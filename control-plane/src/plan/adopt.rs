@@ -15,7 +15,7 @@ use crate::model::{
 /// Adds an operation for each node that ends and that none has.
 pub(super) fn adopt(fleet: &Fleet, operations: &mut Operations, now: Millis) {
     for node in fleet.nodes().filter(|node| node.is_ending()) {
-        let is_gone = node.pod.as_ref().is_some_and(|pod| pod.gone);
+        let is_gone = node.is_gone();
         // One whose turn has not come is no longer anybody's: it will not wait for its turn. One that is gone may have been
         // part of an operation that is over by now.
         let has_one = operations

@@ -64,8 +64,7 @@ pub(super) fn observe(operation: &mut Operation, sight: Sight<'_>) {
 /// The node of a step, as long as it is the process that was meant, and runs.
 pub(super) fn same_process<'f>(fleet: &'f Fleet, step: &Step) -> Option<&'f NodeView> {
     let is_same = |node: &&NodeView| node.known_started_at.is_none_or(|at| at <= step.node_started_at);
-    let runs = |node: &&NodeView| !node.pod.as_ref().is_some_and(|pod| pod.gone);
-    fleet.node(&step.node).filter(is_same).filter(runs)
+    fleet.node(&step.node).filter(is_same).filter(|node| !node.is_gone())
 }
 
 /// The process of a step has ended: as it should, or with its clients.

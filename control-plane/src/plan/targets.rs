@@ -17,7 +17,8 @@ pub(super) fn resolve<'f>(fleet: &'f Fleet, spec: &Spec) -> Vec<&'f NodeView> {
         }
         Spec::Drain(_) | Spec::Rebalance(_) => false,
     };
-    let meant = fleet.nodes().filter(|node| (meant_all || means(targets, node)) && !is_new(node)).collect();
+    let is_meant = |node: &&NodeView| (meant_all || means(targets, node)) && !is_new(node) && !node.is_gone();
+    let meant = fleet.nodes().filter(is_meant).collect();
     match (scale::left(spec), spec.drain()) {
         (Some(left), Some(drain)) => scale::surplus(fleet, meant, drain.order, left),
         (_, _) => meant,
@@ -26,7 +27,7 @@ pub(super) fn resolve<'f>(fleet: &'f Fleet, spec: &Spec) -> Vec<&'f NodeView> {
 
 /// Names among the targets that no node has.
 pub(super) fn unknown<'t>(fleet: &Fleet, targets: &'t Targets) -> Vec<&'t Arc<str>> {
-    targets.pods.iter().filter(|name| fleet.node(name).is_none()).collect()
+    targets.pods.iter().filter(|name| fleet.node(name).is_none_or(NodeView::is_gone)).collect()
 }
 
 fn means(targets: &Targets, node: &NodeView) -> bool {

@@ -130,3 +130,17 @@ async fn a_cordon_stands_until_it_is_lifted_and_both_may_be_repeated() {
     b.forget_cordon(&node).await.unwrap();
     assert_eq!(b.cordons(), []);
 }
+
+#[tokio::test]
+async fn what_has_just_ended_is_still_told_with_what_goes_on() {
+    let store = replica(&Arc::new(MemoryDocuments::new(10)));
+    create(&store, "on").await;
+    let over = create(&store, "over").await;
+    let ended = Operation { state: OperationState::Succeeded, finished_at: Some(NOW), ..over.clone() };
+    store.put(ended, over.revision);
+
+    let second = Duration::from_secs(1);
+    assert_eq!(store.live().len(), 1);
+    assert_eq!(store.live_since(NOW).len(), 2);
+    assert_eq!(store.live_since(NOW + second).len(), 1);
+}

@@ -133,6 +133,29 @@ fn the_next_wave_does_not_wait_for_a_pod_that_is_gone_and_only_shown() {
 }
 
 #[test]
+fn a_pod_that_is_gone_and_only_shown_is_no_part_of_the_next_rollout() {
+    let mut stage = Stage::new(&[10, 20, 30]);
+    let pod = |name: &str| Pod { uid: name.into(), ready: true, ..Pod::default() };
+    for name in ["a", "b", "c"] {
+        stage.fleet.handle(Seen::Pod(name.into(), pod(name)), stage.now);
+    }
+    let gone = Pod { deletion_deadline: Some(stage.now), ready: false, gone: true, ..pod("a") };
+    stage.node("a").shutting_down = true;
+    stage.obey("a", 0);
+    stage.look();
+    stage.remove("a");
+    stage.fleet.handle(Seen::Pod("a".into(), gone), stage.now);
+    stage.fleet.handle(Seen::Silence("a".into()), stage.now);
+    stage.ticks(3);
+
+    stage.ask("r", json!({"kind": "rollout"})).unwrap();
+    stage.tick();
+
+    assert_eq!((stage.phase("r", "b"), stage.phase("r", "c")), (StepPhase::Draining, StepPhase::Waiting));
+    assert!(stage.operation("r").step("a").is_none());
+}
+
+#[test]
 fn pods_that_are_emptied_are_the_cheapest_to_delete() {
     let mut stage = Stage::new(&[10, 20, 300]);
     for name in ["a", "b", "c"] {
