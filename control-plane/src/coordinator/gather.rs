@@ -18,21 +18,27 @@ impl Coordinator {
             Ok(records) => self.take_directory(&records),
             Err(unavailable) => tracing::debug!(%unavailable, "the directory cannot be read"),
         }
-        if let Some(pods) = &self.pods {
-            let now = self.clock.now();
-            let (seen, urls) = pods.take(now);
-            let mut state = self.state();
-            for seen in seen {
-                state.fleet.handle(seen, now);
-            }
-            state.urls.extend(urls);
-        }
+        self.take_pods();
         let (answers, read) = join!(self.agents.poll(self.agents_known()), self.store.refresh());
         match read {
             Ok(()) => self.counts.has_read.store(true, Ordering::Relaxed),
             Err(unavailable) => tracing::debug!(%unavailable, "operations cannot be read"),
         }
         self.take_answers(answers);
+        // Asking takes long where nodes do not answer, and one that says that it ends was deleted before it knew: who deleted
+        // it has to be known with that.
+        self.take_pods();
+    }
+
+    fn take_pods(&self) {
+        let Some(pods) = &self.pods else { return };
+        let now = self.clock.now();
+        let (seen, urls) = pods.take(now);
+        let mut state = self.state();
+        for seen in seen {
+            state.fleet.handle(seen, now);
+        }
+        state.urls.extend(urls);
     }
 
     fn take_directory(&self, records: &[NodeRecord]) {
