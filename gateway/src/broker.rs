@@ -82,6 +82,8 @@ pub(crate) struct Broker {
     pub(crate) tails: Tails,
     /// The node has no lease, or was told so: it has to announce itself.
     pub(crate) lacks_lease: AtomicBool,
+    /// Of some sessions it is not known whether the store still has them: they are to be renewed again.
+    pub(crate) renews_again: AtomicBool,
     /// Nodes of other versions serve beside this one.
     pub(crate) has_skew: AtomicBool,
     pub(crate) stats: BrokerStats,

@@ -162,6 +162,7 @@ impl Node {
             attendance: Attendance::new(config.store.sessions),
             tails: Tails::default(),
             lacks_lease: AtomicBool::new(false),
+            renews_again: AtomicBool::new(false),
             has_skew: AtomicBool::new(false),
             stats: BrokerStats::default(),
             posts: Arc::clone(&posts),

@@ -53,7 +53,8 @@ impl Broker {
                     self.state_all(true, true).await;
                 }
             }
-            if renewed.elapsed() >= self.terms.session_lease() / RENEWALS_A_LEASE {
+            let again = self.outside.is_store_reachable() && self.renews_again.swap(false, Ordering::Relaxed);
+            if again || renewed.elapsed() >= self.terms.session_lease() / RENEWALS_A_LEASE {
                 renewed = Instant::now();
                 self.renew_sessions().await;
             }
@@ -130,9 +131,12 @@ impl Broker {
     /// Renews the sessions that have a connection here; those that another connection took over are closed.
     pub(super) async fn renew_sessions(&self) {
         for held in self.roster.held().chunks(SESSIONS_A_CALL) {
-            let Ok(lost) = self.outside.sessions.touch(held, self.terms.session_lease()).await else {
-                continue;
-            };
+            let touched = self.outside.sessions.touch(held, self.terms.session_lease()).await;
+            // It may have forgotten more than it could say, and who comes back must not wait for the next renewal.
+            if touched.as_ref().map_or(true, |lost| !lost.is_empty()) {
+                self.renews_again.store(true, Ordering::Relaxed);
+            }
+            let Ok(lost) = touched else { continue };
             let fence_of = |session| held.iter().find(|(held, _)| *held == session).map(|(_, fence)| *fence);
             let lost = lost.into_iter().filter_map(|session| Some((session, fence_of(session)?)));
             stream::iter(lost)

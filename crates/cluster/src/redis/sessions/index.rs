@@ -247,7 +247,7 @@ const WALKED_MIN: usize = 64;
 const WALKED_MAX: usize = 1_000;
 const LISTED_EVERY: Duration = Duration::from_secs(60);
 
-static TOUCH: Script =
+pub(super) static TOUCH: Script =
     Script::lua(Operation::SessionsTouch, concat!(include_str!("owner.lua"), include_str!("touch.lua")));
 static LIST_FOR_USER: Script = Script::lua(Operation::Index, include_str!("index.lua"));
 static HGET: Script = Script::command(Operation::Index, "HGET");

@@ -14,7 +14,7 @@ use crate::redis::script::{Args, Fields, Script, bytes};
 use crate::redis::stats::Operation;
 use crate::sessions::{Changes, Created, NewSession, Resume, Resumed, Written};
 
-use super::index::entry_ms;
+use super::index::{TOUCH, entry_ms};
 use super::record::{Record, digest_of, field_of, pieces, with_subscription};
 use super::{Shared, ttl_ms};
 
@@ -228,7 +228,7 @@ const FULL: i64 = -2;
 const GIVEN_BACK_WITHIN_MS: u64 = 30_000;
 
 /// What every node does all the time.
-pub(in crate::redis) static EVERYDAY: [&Script; 4] = [&CREATE, &CLAIM, &SAVE, &DETACH];
+pub(in crate::redis) static EVERYDAY: [&Script; 5] = [&CREATE, &CLAIM, &SAVE, &DETACH, &TOUCH];
 
 static CREATE: Script = Script::lua(Operation::SessionsCreate, include_str!("create.lua"));
 static CLAIM: Script = Script::lua(Operation::SessionsResume, include_str!("claim.lua"));
