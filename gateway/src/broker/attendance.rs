@@ -49,8 +49,8 @@ struct Noted {
     fence: Fence,
     /// Nothing when all has been told, or is on its way.
     news: Option<News>,
-    /// Whether somebody has taken it upon himself to tell.
-    is_told: bool,
+    /// Somebody has taken it upon himself to tell.
+    has_teller: bool,
 }
 
 impl Attendance {
@@ -66,15 +66,15 @@ impl Attendance {
         let Book { places, owed } = &mut *book;
         match places.entry(place) {
             Entry::Vacant(vacant) => {
-                vacant.insert(Noted { fence, news: Some(news), is_told: true });
+                vacant.insert(Noted { fence, news: Some(news), has_teller: true });
                 true
             }
             Entry::Occupied(known) if known.get().fence > fence => false,
             Entry::Occupied(mut known) => {
-                let was_told = known.get().is_told;
-                *known.get_mut() = Noted { fence, news: Some(news), is_told: true };
-                *owed -= usize::from(!was_told);
-                !was_told
+                let had_teller = known.get().has_teller;
+                *known.get_mut() = Noted { fence, news: Some(news), has_teller: true };
+                *owed -= usize::from(!had_teller);
+                !had_teller
             }
         }
     }
@@ -103,7 +103,7 @@ impl Attendance {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return true;
         }
-        (noted.news, noted.is_told) = (Some(News::Absent), false);
+        (noted.news, noted.has_teller) = (Some(News::Absent), false);
         book.owed += 1;
         false
     }
@@ -115,9 +115,9 @@ impl Attendance {
             return Vec::new();
         }
         book.owed = 0;
-        let owed = book.places.iter_mut().filter(|(_, noted)| !noted.is_told);
+        let owed = book.places.iter_mut().filter(|(_, noted)| !noted.has_teller);
         owed.map(|(place, noted)| {
-            noted.is_told = true;
+            noted.has_teller = true;
             place.clone()
         })
         .collect()

@@ -53,9 +53,14 @@ impl Broker {
                     self.state_all(true, true).await;
                 }
             }
-            let again = self.outside.is_store_reachable() && self.renews_again.swap(false, Ordering::Relaxed);
-            if again || renewed.elapsed() >= self.terms.session_lease() / RENEWALS_A_LEASE {
+            // Not each second: a store without room for what it forgot would be asked for all sessions each time.
+            let lease = match self.renews_again.load(Ordering::Relaxed) {
+                true => self.terms.node_lease,
+                false => self.terms.session_lease(),
+            };
+            if renewed.elapsed() >= lease / RENEWALS_A_LEASE {
                 renewed = Instant::now();
+                self.renews_again.store(false, Ordering::Relaxed);
                 self.renew_sessions().await;
             }
             match &self.outside.store {
