@@ -119,7 +119,8 @@ pub(crate) struct Worker {
     /// Whether the listener may have more connections without another event.
     accept_more: bool,
     mail_more: bool,
-    /// What is left of this turn's share of deliveries.
+    /// This turn's share of deliveries, and what is left of it.
+    delivery_share: usize,
     delivery_units: usize,
     /// Parcels that other workers' full mailboxes did not take.
     lanes: Vec<VecDeque<Parcel>>,
@@ -182,6 +183,7 @@ impl Worker {
             ready: Vec::new(),
             accept_more: false,
             mail_more: false,
+            delivery_share: 0,
             delivery_units: 0,
             lanes: (0..workers).map(|_| VecDeque::new()).collect(),
             drain_cursor: None,
@@ -193,7 +195,8 @@ impl Worker {
 
     /// Handles one batch of events, what was left over from the turn before, and everything that is due by now.
     pub(crate) fn turn(&mut self, events: &Events) {
-        self.begin_turn();
+        let count = events.iter().count();
+        self.begin_turn(count);
         for event in events {
             match event.token() {
                 LISTENER => self.accept_more = true,
@@ -208,7 +211,7 @@ impl Worker {
         if self.accept_more || self.accept_backoff.try_resume(self.turn_began) {
             self.accept();
         }
-        self.end_turn(events.iter().count());
+        self.end_turn(count);
     }
 
     /// How long the next poll may wait.
@@ -239,7 +242,7 @@ impl Worker {
         self.stopped || self.drain_cursor.is_some() && self.connections.is_empty()
     }
 
-    fn begin_turn(&mut self) {
+    fn begin_turn(&mut self, events: usize) {
         let stood_still = self.turn_began.elapsed();
         self.turn_began = Instant::now();
         let uptime = self.turn_began.saturating_duration_since(self.node.started);
@@ -256,7 +259,7 @@ impl Worker {
         self.handle_timers();
         self.evict();
         self.send_away();
-        self.continue_deliveries();
+        self.continue_deliveries(events);
     }
 
     /// Sends out what the turn published and tells the counters.

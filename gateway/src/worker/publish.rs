@@ -15,8 +15,13 @@ use crate::hub::run::{CompressedForms, Published, Reach, append_with_window};
 use crate::hub::{ChannelIndex, Delivery, Hub, Member, Membership};
 use crate::metrics::stats::WorkerStats;
 
-/// Deliveries of one turn, so that the other sockets are looked at every half millisecond; a long run counts as several.
+/// Most deliveries of one turn, where nobody else wants anything; a long run counts as several.
 pub(super) const DELIVERY_UNITS_A_TURN: usize = 512;
+/// Deliveries of a turn beside other events, so that they wait no longer than some tens of sends take; and how fast a turn's
+/// share grows again while there are none.
+const DELIVERY_UNITS_BESIDE_EVENTS: usize = 32;
+/// Handling an event takes about as long as so many deliveries: who sends much does not starve those who listen.
+const DELIVERY_UNITS_AN_EVENT: usize = 4;
 /// Writing so many bytes more takes no longer than another write, whether the socket takes them or they have to be kept.
 const BYTES_A_DELIVERY_UNIT: usize = 512;
 
@@ -69,8 +74,9 @@ impl Worker {
     }
 
     /// Goes on with what earlier turns could not finish: a part of a channel, then a part of the next one.
-    pub(super) fn continue_deliveries(&mut self) {
-        self.delivery_units = DELIVERY_UNITS_A_TURN;
+    pub(super) fn continue_deliveries(&mut self, events: usize) {
+        self.delivery_share = share_of_turn(self.delivery_share, events);
+        self.delivery_units = self.delivery_share;
         while self.delivery_units > 0
             && let Some((channel, mut delivery)) = self.hub.take_busy()
         {
@@ -254,6 +260,15 @@ impl Worker {
     }
 }
 
+/// The deliveries of a turn with so many events, after one that had `last`.
+fn share_of_turn(last: usize, events: usize) -> usize {
+    let share = match events {
+        0 => last + DELIVERY_UNITS_BESIDE_EVENTS,
+        _ => DELIVERY_UNITS_BESIDE_EVENTS + events * DELIVERY_UNITS_AN_EVENT,
+    };
+    share.min(DELIVERY_UNITS_A_TURN)
+}
+
 /// Leaves out what a slow reader's channels allow, down to half of what may wait, so that it is not done for each message.
 fn shed(
     connection: &mut Connection,
@@ -275,4 +290,22 @@ fn shed(
     stats.outbox_bytes.sub(before as u64);
     stats.outbox_bytes.add(after as u64);
     if after > outbox_bytes_max { Err(PoolExhausted) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DELIVERY_UNITS_A_TURN, share_of_turn};
+
+    #[test]
+    fn a_turns_share_of_deliveries_is_small_beside_events_and_grows_without() {
+        assert_eq!(share_of_turn(0, 0), 32);
+        assert_eq!(share_of_turn(32, 0), 64);
+        assert_eq!(share_of_turn(DELIVERY_UNITS_A_TURN, 0), DELIVERY_UNITS_A_TURN);
+        assert_eq!(share_of_turn(DELIVERY_UNITS_A_TURN, 1), 36);
+        assert_eq!(
+            share_of_turn(0, 128),
+            DELIVERY_UNITS_A_TURN,
+            "a full turn delivers as much as it takes in"
+        );
+    }
 }

@@ -281,6 +281,32 @@ fn a_large_fan_out_leaves_room_for_others_between_its_parts() {
 }
 
 #[test]
+fn a_fan_out_beside_other_traffic_goes_in_smaller_parts() {
+    const MEMBERS: u64 = 400;
+    // Those of the turn, and an echo.
+    const MOST: u64 = 32 + 2 * 4 + 1;
+    let mut rig = Rig::new(1, &[]);
+    let mut members: Vec<_> = (0..MEMBERS).map(|_| rig.connect(0, "/raw/room")).collect();
+    let mut echo = rig.connect(0, "/echo");
+    members[0].write_all(&masked(b"news")).unwrap();
+    rig.turn_until(0, |worker| worker.hub.has_backlog());
+    for _ in 0..4 {
+        let before = rig.node.stats[0].messages_out.get();
+        assert!(before < MEMBERS, "it is under way");
+        echo.write_all(&masked(b"hello")).unwrap();
+        let bytes_in = rig.node.stats[0].message_bytes_in.get();
+        rig.turn_until(0, |worker| worker.stats.message_bytes_in.get() > bytes_in);
+        let delivered = rig.node.stats[0].messages_out.get() - before;
+        assert!((1..=MOST).contains(&delivered), "{delivered} in a turn with an event");
+        assert_eq!(read_message(&mut echo, 5), b"hello");
+    }
+    rig.turn_until(0, |worker| !worker.hub.has_backlog());
+    for member in &mut members {
+        assert_eq!(read_message(member, 4), b"news");
+    }
+}
+
+#[test]
 fn a_client_sent_away_in_the_middle_of_a_fan_out_still_gets_its_part() {
     const MEMBERS: usize = publish::DELIVERY_UNITS_A_TURN + 10;
     let mut rig = Rig::new(1, &[]);
