@@ -27,7 +27,10 @@ const RENEWALS_A_LEASE: u32 = 3;
 /// Sessions renewed with one call.
 const SESSIONS_A_CALL: usize = 1_000;
 /// Seconds in which every session's positions are saved once, if they moved: a node that dies is behind by that much.
-const PARTS: usize = 5;
+const SAVE_ROUND_SECS: usize = 5;
+/// Sessions whose positions are saved in a second; with more of them a round takes longer. Each is a call of the store, which
+/// all nodes share, for the sake of clients that keep no positions themselves.
+const SAVES_A_SECOND: usize = 500;
 /// Channels listened to in one go.
 const CHANNELS_A_CALL: usize = 1_000;
 /// Ghosts told of in one go.
@@ -66,8 +69,9 @@ impl Broker {
             match &self.outside.store {
                 Store::Memory(memory) => memory.sweep(),
                 Store::Redis(_) => {
-                    part = (part + 1) % PARTS;
-                    self.ask_standing(Wish { part, parts: PARTS, places: false, presence: false }).await;
+                    let parts = save_round_secs(self.roster.len());
+                    part = (part + 1) % parts;
+                    self.ask_standing(Wish { part, parts, places: false, presence: false }).await;
                 }
             }
             self.pay_debts().await;
@@ -200,5 +204,23 @@ impl Broker {
             let Some(last) = entries.last().filter(|_| entries.len() == CHANNELS_A_CALL) else { return };
             after = Some(Arc::clone(&last.name));
         }
+    }
+}
+
+/// In how many seconds the positions of so many sessions are saved once.
+fn save_round_secs(sessions: usize) -> usize {
+    sessions.div_ceil(SAVES_A_SECOND).max(SAVE_ROUND_SECS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::save_round_secs;
+
+    #[test]
+    fn a_round_of_saves_takes_longer_rather_than_more_saves_a_second() {
+        assert_eq!(save_round_secs(0), 5);
+        assert_eq!(save_round_secs(2_500), 5);
+        assert_eq!(save_round_secs(2_501), 6);
+        assert_eq!(save_round_secs(1_000_000), 2_000);
     }
 }
