@@ -154,6 +154,9 @@ pub(crate) struct EchoArgs {
 pub(crate) struct FanoutArgs {
     #[command(flatten)]
     pub(crate) common: CommonArgs,
+    /// Another node of the same cluster; the members take turns over all of them. May be repeated.
+    #[arg(long, value_name = "URL")]
+    pub(crate) other_url: Vec<Target>,
     /// Members of the channel, publishers included.
     #[arg(long, alias = "connections", default_value_t = 1_000, value_parser = parse_connections)]
     pub(crate) subscribers: usize,

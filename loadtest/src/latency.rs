@@ -55,6 +55,34 @@ impl Latency {
     }
 }
 
+/// The worst of each hundred values in a row. The median of these is what a 99th percentile is as a rule: rare stalls of the
+/// whole machine, however long, do not move it.
+#[derive(Debug)]
+pub(crate) struct WorstOfHundreds {
+    hundreds: Latency,
+    worst_ns: u64,
+    count: u32,
+}
+
+impl WorstOfHundreds {
+    pub(crate) fn new() -> Self {
+        Self { hundreds: Latency::new(), worst_ns: 0, count: 0 }
+    }
+
+    pub(crate) fn record(&mut self, nanoseconds: u64) {
+        self.worst_ns = self.worst_ns.max(nanoseconds);
+        self.count += 1;
+        if self.count == 100 {
+            self.hundreds.record(self.worst_ns);
+            (self.worst_ns, self.count) = (0, 0);
+        }
+    }
+
+    pub(crate) fn summary(&self, name: &'static str) -> LatencySummary {
+        self.hundreds.summary(name)
+    }
+}
+
 #[expect(clippy::cast_precision_loss, reason = "ten minutes of nanoseconds are exact in an f64")]
 fn microseconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1_000.0
@@ -63,6 +91,19 @@ fn microseconds(nanoseconds: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_long_stall_is_the_worst_of_one_hundred_only() {
+        let mut worst = WorstOfHundreds::new();
+        for value in 1..=350 {
+            worst.record(if value == 150 { 1_000_000_000 } else { value * 1_000 });
+        }
+
+        let summary = worst.summary("worst of 100");
+
+        assert_eq!(summary.count, 3, "what is left over is no hundred");
+        assert!((summary.p50_us - 300.0).abs() <= 0.5, "{summary:?}");
+    }
 
     #[test]
     fn quantiles_are_those_of_the_values_recorded() {

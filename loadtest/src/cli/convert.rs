@@ -107,6 +107,7 @@ impl From<FanoutArgs> for FanoutPlan {
     fn from(args: FanoutArgs) -> Self {
         Self {
             common: args.common.into(),
+            other_nodes: args.other_url,
             subscribers: args.subscribers,
             publishers: args.publishers,
             messages: args.messages.messages(),

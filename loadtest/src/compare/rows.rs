@@ -150,6 +150,7 @@ impl RowName {
                 echo::run(EchoPlan { common: on.common("/echo"), connections, messages, rate: None, bounds })
             }
             Work::Fanout { subscribers, depth } => fanout::run(FanoutPlan {
+                other_nodes: Vec::new(),
                 common: on.common("/raw/bench"),
                 subscribers,
                 publishers: 1,

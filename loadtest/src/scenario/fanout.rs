@@ -11,17 +11,20 @@ use super::echo_clients::Messages;
 use super::opening::Opener;
 use super::window::{Bounds, Standing, Window};
 use crate::clock::Nanos;
-use crate::engine::{Commands, Dial, Ending, Engine, Lane, Load, Setup, Wake};
+use crate::engine::{Commands, Dial, Ending, Endpoint, Engine, Lane, Load, Setup, Wake};
 use crate::failure::Failure;
 use crate::latency::Latency;
 use crate::payload::{self, STAMP_BYTES, Template};
 use crate::report::{Faults, Report, per_second};
 use crate::schedule::Schedule;
+use crate::target::Target;
 
 /// A fan-out run.
 #[derive(Clone, Debug)]
 pub(crate) struct FanoutPlan {
     pub(crate) common: Common,
+    /// More nodes of the same cluster: the members take turns over all of them.
+    pub(crate) other_nodes: Vec<Target>,
     /// Members of the channel, publishers included.
     pub(crate) subscribers: usize,
     /// How many of the members publish.
@@ -51,7 +54,7 @@ pub(crate) fn run(plan: FanoutPlan) -> Result<Report, Failure> {
         return usage(format!("--publishers times --subscribers must be at most {PAIRS_MAX}"));
     }
     let mut engine = Engine::new(Setup {
-        endpoints: vec![plan.common.channel_endpoint()],
+        endpoints: plan.endpoints(),
         sources: plan.common.sources,
         lanes: plan.subscribers,
         message_bytes_max: plan.messages.size_bytes,
@@ -95,12 +98,21 @@ struct Outstanding {
     missing: usize,
 }
 
+impl FanoutPlan {
+    fn endpoints(&self) -> Vec<Endpoint> {
+        let first = self.common.channel_endpoint();
+        let others = self.other_nodes.iter().map(|node| Endpoint { target: node.clone(), ..first.clone() });
+        std::iter::once(first.clone()).chain(others).collect()
+    }
+}
+
 impl Fanout {
     fn new(plan: FanoutPlan) -> Self {
         let mut publishers = Vec::new();
         publishers.resize_with(plan.publishers, Publisher::default);
         Self {
-            opener: Opener::new(0..plan.subscribers, Dial::default(), plan.common.target.to_string()),
+            opener: Opener::new(0..plan.subscribers, Dial::default(), plan.common.target.to_string())
+                .spread(1 + plan.other_nodes.len()),
             window: Window::new(plan.bounds, plan.common.pid),
             schedule: None,
             template: Template::new(plan.messages.size_bytes),

@@ -12,7 +12,7 @@ use crate::clock::Nanos;
 use crate::engine::{Commands, Dial, Ending, Lane};
 use crate::failure::Failure;
 use crate::kernel::KernelLosses;
-use crate::latency::{Latency, LatencySummary};
+use crate::latency::{Latency, LatencySummary, WorstOfHundreds};
 use crate::report::Faults;
 
 /// Who they are and how long each part takes.
@@ -37,6 +37,8 @@ pub(super) struct Neighbours {
     part: Part,
     without: Latency,
     with: Latency,
+    hundreds_without: WorstOfHundreds,
+    hundreds_with: WorstOfHundreds,
     lag_without: Latency,
     /// When the offenders came.
     kernel_before: KernelLosses,
@@ -59,6 +61,8 @@ impl Neighbours {
             part: Part::Opening,
             without: Latency::new(),
             with: Latency::new(),
+            hundreds_without: WorstOfHundreds::new(),
+            hundreds_with: WorstOfHundreds::new(),
             lag_without: Latency::new(),
             kernel_before: KernelLosses::default(),
             plan,
@@ -138,7 +142,11 @@ impl Neighbours {
 
         let without = self.without.summary("without offenders");
         let with = self.with.summary("with offenders");
-        let p99_ratio = if without.p99_us > 0.0 { with.p99_us / without.p99_us } else { 0.0 };
+        let hundreds_without = self.hundreds_without.summary("worst of 100, without");
+        let hundreds_with = self.hundreds_with.summary("worst of 100, with");
+        let ratio = |with: f64, without: f64| if without > 0.0 { with / without } else { 0.0 };
+        let p99_ratio = ratio(with.p99_us, without.p99_us);
+        let typical = ratio(hundreds_with.p50_us, hundreds_without.p50_us);
         let mut faults = self.clients.faults;
         if let Some(max) = self.plan.p99_ratio_max
             && p99_ratio > max
@@ -156,23 +164,30 @@ impl Neighbours {
             latencies: vec![
                 without,
                 with,
+                hundreds_without,
+                hundreds_with,
                 self.lag_without.summary("late here, without"),
                 self.clients.lag.summary("late here, with"),
             ],
-            derived: BTreeMap::from([("p99_ratio", p99_ratio)]),
+            derived: BTreeMap::from([("p99_ratio", p99_ratio), ("p99_ratio_typical", typical)]),
             faults,
         }
     }
 
     fn record(&mut self, issued_at: Nanos, now: Nanos) {
-        let latency = match self.part {
-            Part::With { from } if issued_at >= from => &mut self.with,
+        let is_with = match self.part {
             // Due before the offenders came, answered beside them: not theirs.
-            Part::With { .. } => &mut self.without,
-            Part::Without { from, until } if from <= issued_at && issued_at < until => &mut self.without,
+            Part::With { from } => issued_at >= from,
+            Part::Without { from, until } if from <= issued_at && issued_at < until => false,
             Part::Opening | Part::WarmUp { .. } | Part::Without { .. } => return,
         };
-        latency.record(now.since(issued_at));
+        let (latency, hundreds) = match is_with {
+            true => (&mut self.with, &mut self.hundreds_with),
+            false => (&mut self.without, &mut self.hundreds_without),
+        };
+        let taken = now.since(issued_at);
+        hundreds.record(taken);
+        latency.record(taken);
     }
 }
 

@@ -79,6 +79,7 @@ pub(crate) fn run(plan: SlowReadersPlan) -> Result<Report, Failure> {
         template: Template::new(plan.offender_size_bytes),
         attack: None,
         drain_until: None,
+        reads_out: false,
         offender_heard_at: Nanos(0),
         dialled: 0,
         turns: 0,
@@ -108,6 +109,8 @@ struct SlowReaders {
     template: Template,
     attack: Option<Attack>,
     drain_until: Option<Nanos>,
+    /// Whether the offenders have begun to read.
+    reads_out: bool,
     /// When an offender last got a message or ended.
     offender_heard_at: Nanos,
     dialled: usize,
@@ -220,19 +223,25 @@ impl SlowReaders {
         }
     }
 
-    /// Nobody sends any more, and the offenders read what there is.
-    fn end_attack(&mut self, attack: &Attack, now: Nanos, out: &mut Commands) -> Result<(), Failure> {
+    /// Nobody sends any more.
+    fn end_attack(&mut self, attack: &Attack, now: Nanos) -> Result<(), Failure> {
         self.after = self.snapshot()?;
         self.measured_ns = now.since(attack.from);
         self.neighbours.stop(now);
         self.drain_until = Some(now + DRAIN);
+        self.offender_heard_at = now;
+        Ok(())
+    }
+
+    /// The offenders read what there is. That keeps this client busy, so the well-behaved have had their answers.
+    fn read_out(&mut self, now: Nanos, out: &mut Commands) {
+        self.reads_out = true;
         self.offender_heard_at = now;
         for (index, offender) in self.offenders.iter().enumerate() {
             if offender.open {
                 out.resume_reading(self.first + index);
             }
         }
-        Ok(())
     }
 
     /// When reading out is over, should nothing more come.
@@ -352,6 +361,9 @@ impl Load for SlowReaders {
     fn handle_time(&mut self, now: Nanos, out: &mut Commands) -> Result<Wake, Failure> {
         let mut next = self.neighbours.handle_time(now, out)?;
         if let Some(until) = self.drain_until {
+            if !self.reads_out && (self.neighbours.in_flight() == 0 || now >= until) {
+                self.read_out(now, out);
+            }
             let over_at = self.drained_at(until);
             return Ok(if now >= over_at { Wake::Done } else { Wake::At(over_at) });
         }
@@ -360,7 +372,7 @@ impl Load for SlowReaders {
         }
         if let Some(attack) = self.attack {
             if now >= attack.until {
-                self.end_attack(&attack, now, out)?;
+                self.end_attack(&attack, now)?;
                 return Ok(Wake::At(now));
             }
             next = next.min(self.drive(&attack, now, out));

@@ -1,5 +1,7 @@
 //! Each scenario against the floor: the counts add up.
 
+use std::net::SocketAddr;
+
 use crate::program::{FloorServer, Outcome, run, run_on};
 use crate::scripted::tls_echo;
 
@@ -102,6 +104,25 @@ fn idle_connections_are_charged_with_the_growth_of_the_server() {
     let bytes = outcome.report["derived"]["private_bytes_per_connection"].as_f64().unwrap();
     // The floor holds next to nothing for a connection, and the kernel may take a page of its program back meanwhile.
     assert!(bytes.abs() < 4096.0, "{bytes} bytes a connection");
+}
+
+#[test]
+fn the_members_of_a_fan_out_take_turns_over_all_nodes() {
+    let (floor, other) = (FloorServer::start(), FloorServer::start());
+    let fanout = |node: SocketAddr| {
+        let line = format!(
+            "fanout --other-url ws://{node}/room --subscribers 4 --count 1 --warmup 0s --duration 200ms"
+        );
+        run_on(floor.address, "/room", &line)
+    };
+
+    assert_passed(&fanout(floor.address));
+    let apart = fanout(other.address);
+    let faults = apart.report["faults"]["first"].to_string();
+    assert!(
+        faults.contains("2 deliveries are missing"),
+        "two of four are at a server of their own: {faults}"
+    );
 }
 
 #[test]
